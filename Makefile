@@ -1,0 +1,64 @@
+# Everything here sets itself up. `make serve` and `make test` are all that a newcomer needs.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+BENCH := .venv-bench
+PIP := $(BIN)/pip -qq --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check fast format bench lock clean
+
+help: ## Show this.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# A stamp for each set of pinned packages; it is made anew when the pins change.
+$(VENV)/serve.stamp: requirements/serve.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up (once) ..."
+	@$(PIP) install --require-hashes -r requirements/serve.txt
+	@$(BIN)/python -m app.worker.warm
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Setting up (once) ..."
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+serve: $(VENV)/serve.stamp ## Start API, worker and page on this machine.
+	@exec $(BIN)/python -m app
+
+test: $(VENV)/dev.stamp ## Run the whole test suite.
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev.stamp ## Format, lint, types, import rules, fast tests: under a minute.
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow" tests
+
+# The peers, apart from our own packages. torch comes from where pip is set to look: its build, and so its hash, differs.
+$(BENCH)/bench.stamp: requirements/bench.txt
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	@echo "Setting up the peers (once) ..."
+	@$(BENCH)/bin/pip -qq --disable-pip-version-check install --require-hashes -r requirements/bench.txt
+	@$(BENCH)/bin/pip -qq --disable-pip-version-check install torch==2.13.0
+	@touch $@
+
+bench: $(VENV)/serve.stamp $(BENCH)/bench.stamp ## Measure engine and service beside their peers (ARGS="engine --quick").
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+format: $(VENV)/dev.stamp ## Put the code into its format.
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+PINS := $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+lock: $(VENV)/dev.stamp ## Pin the newest packages that pyproject.toml allows; no index is named in the pins.
+	@$(PIP) install uv
+	@$(PINS) pyproject.toml --extra fast -o requirements/serve.txt
+	@$(PINS) pyproject.toml --extra fast --group dev -o requirements/dev.txt
+	@$(PINS) -c requirements/dev.txt --group browser -o requirements/browser.txt
+	@$(PINS) --group bench -o requirements/bench.txt
+
+clean: ## Remove what was set up; data are kept.
+	@rm -rf $(VENV) $(BENCH) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,146 @@
+"""Jobs: submit, watch, cancel, delete."""
+
+import asyncio
+import csv
+import io
+from collections.abc import Iterator
+from time import monotonic
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+
+from app.api.answers import tagged
+from app.api.deps import Asked, Cursor, Installed, Limit, Owner, Reading, Sent, Transaction
+from app.contract.base import Page
+from app.contract.jobs import Epochs, Job, JobCreate, Status
+from app.services import jobs
+from app.services.installation import Installation
+from app.services.submit import submit
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+MAX_JOB_BYTES = 4 * 2**20
+CSV_ROWS = 10_000
+
+
+@router.post("", status_code=status.HTTP_202_ACCEPTED, max_body_size=MAX_JOB_BYTES)
+def submit_job(job: JobCreate, sent: Sent, installed: Installed, asked: Asked, response: Response) -> Job:
+    """Submit a network to be trained on a dataset.
+
+    The answer is **202** once the job is stored and queued: it survives a crash of the service. `Location` is the URL to
+    poll. Everything that is wrong with the job is said here, all at once.
+    """
+    answer = submit(installed, asked, job, sent)
+    response.headers["Location"] = f"/v1/jobs/{answer.body.id}"
+    if answer.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return answer.body
+
+
+@router.get("")
+def list_jobs(
+    session: Reading,
+    owner: Owner,
+    status: Annotated[Status | None, Query(description="Only jobs of this status.")] = None,
+    tag: Annotated[
+        str | None, Query(max_length=301, pattern="^[^:]+:", description="Only jobs with this tag: `team:botany`.")
+    ] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[Job]:
+    """List jobs, newest first."""
+    key_and_value = None
+    if tag is not None:
+        key, _, value = tag.partition(":")
+        key_and_value = key, value
+    return jobs.newest(session, owner, status=status, tag=key_and_value, cursor=cursor, limit=limit)
+
+
+@router.get("/{job_id}", response_model=Job)
+async def get_job(
+    request: Request,
+    installed: Installed,
+    owner: Owner,
+    job_id: str,
+    wait_s: Annotated[
+        float, Query(ge=0, le=60, description="Answer when the job has ended, or after so many seconds.")
+    ] = 0,
+) -> Response:
+    """Give a job as it is now; with `wait_s`, wait for its end."""
+    deadline = monotonic() + wait_s
+    while True:
+        seen = installed.changes.count
+        job = await run_in_threadpool(_read, installed, owner, job_id)
+        left = deadline - monotonic()
+        if job.status.is_terminal or left <= 0 or installed.changes.is_closed or await request.is_disconnected():
+            return tagged(request, job)
+        await installed.changes.wait(seen, min(left, 5.0))
+        await asyncio.sleep(0)
+
+
+def _read(installed: Installation, owner: str, job_id: str) -> Job:
+    with installed.database.reading() as session:
+        return jobs.get(session, owner, job_id)
+
+
+@router.post("/{job_id}/cancel", status_code=status.HTTP_202_ACCEPTED)
+def cancel_job(session: Transaction, owner: Owner, job_id: str) -> Job:
+    """Stop a job. The weights so far are kept as a model, if an epoch has ended."""
+    return jobs.cancel(session, owner, job_id)
+
+
+@router.delete("/{job_id}", status_code=status.HTTP_204_NO_CONTENT)
+def delete_job(session: Transaction, owner: Owner, job_id: str) -> None:
+    """Delete a job that has ended, with its history. Its model stays."""
+    jobs.delete(session, owner, job_id)
+
+
+@router.get(
+    "/{job_id}/epochs",
+    response_model=Epochs,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
+def list_epochs(
+    request: Request,
+    installed: Installed,
+    session: Reading,
+    owner: Owner,
+    job_id: str,
+    after: Annotated[int, Query(ge=0, le=2**53, description="Only epochs after this one.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Epochs on a page.")] = 1000,
+    max_points: Annotated[
+        int | None, Query(ge=2, le=10_000, description="Thin the whole history out to at most so many epochs.")
+    ] = None,
+) -> Epochs | Response:
+    """Give a job's history, oldest first: no gap and no duplicate, whatever crashed. `Accept: text/csv` gives all of it as CSV."""
+    if "text/csv" in request.headers.get("accept", ""):
+        jobs.find(session, owner, job_id)
+        return StreamingResponse(_csv(installed, job_id, after), media_type="text/csv; charset=utf-8")
+    if max_points is not None:
+        return jobs.sampled_epochs(session, owner, job_id, after=after, max_points=max_points)
+    return jobs.epochs(session, owner, job_id, after=after, limit=limit)
+
+
+def _csv(installed: Installation, job_id: str, after: int) -> Iterator[str]:
+    metrics: list[str] = []
+    first = True
+    while True:
+        with installed.database.reading() as session:
+            rows = jobs.epoch_rows(session, job_id, after=after, limit=CSV_ROWS)
+        text = io.StringIO()
+        writer = csv.writer(text)
+        if first:
+            first, metrics = False, list(rows[0].metrics) if rows else []
+            writer.writerow(
+                ["epoch", "train_loss", "validation_loss", *metrics, "learning_rate", "gradient_norm", "duration_s"]
+            )
+        for row in rows:
+            measured = [row.metrics.get(name) for name in metrics]
+            losses = [row.epoch, row.train_loss, row.validation_loss]
+            writer.writerow([*losses, *measured, row.learning_rate, row.gradient_norm, row.duration_s])
+        yield text.getvalue()
+        if len(rows) < CSV_ROWS:
+            return
+        after = rows[-1].epoch

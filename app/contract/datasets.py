@@ -1,0 +1,67 @@
+"""Datasets: rows that were uploaded, and what was found in their columns."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from app.contract.base import Outgoing, Time
+
+
+class Format(StrEnum):
+    """A format in which a dataset can be sent."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+class Kind(StrEnum):
+    """What the values of a column are."""
+
+    NUMERIC = "numeric"
+    CATEGORICAL = "categorical"
+    BOOLEAN = "boolean"
+    DATETIME = "datetime"
+    TEXT = "text"
+
+
+class RoleHint(StrEnum):
+    """What a column looks like it is for."""
+
+    TARGET = "target"
+
+
+class Column(Outgoing):
+    """One column of a dataset, as found over all of its rows."""
+
+    name: str
+    kind: Kind
+    n_missing: Annotated[int, Field(ge=0, description="Cells that hold no value.")]
+    n_unique: Annotated[int, Field(ge=0, description="Different values, missing ones not counted.")]
+    min: Annotated[float | None, Field(description="Smallest value of a numeric or boolean column.")]
+    max: Annotated[float | None, Field(description="Largest value of a numeric or boolean column.")]
+    mean: Annotated[float | None, Field(description="Mean of the values that are there.")]
+    std: Annotated[float | None, Field(description="Standard deviation (population) of the values that are there.")]
+    categories: Annotated[
+        list[str] | None, Field(description="The values of a categorical or boolean column, sorted; at most 1,000.")
+    ]
+    role_hint: Annotated[RoleHint | None, Field(description="`target` for a column that inline data named so.")]
+
+
+class Dataset(Outgoing):
+    """A stored table. It never changes."""
+
+    id: Annotated[str, Field(pattern="^ds_")]
+    name: str
+    format: Format
+    size_bytes: Annotated[int, Field(ge=0, description="Of the bytes as they were sent.")]
+    sha256: Annotated[str, Field(description="Of the bytes as they were sent, in hexadecimal.")]
+    n_rows: Annotated[int, Field(ge=1)]
+    created_at: Time
+    columns: list[Column]
+
+
+class Rows(Outgoing):
+    """The first rows of a dataset."""
+
+    items: list[dict[str, Any]]

@@ -1,0 +1,235 @@
+"""Jobs: requests to train, and what became of them."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, JsonValue, StringConstraints
+
+from app.contract.base import ColumnName, Incoming, Name, Outgoing, Time
+from app.contract.network import Network, Training
+from app.contract.preprocessing import ClassWeight, Preprocessing, Task, Validation
+
+TagKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^:\x00-\x1f\x7f]+$")]
+TagValue = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class Status(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more will happen to the job."""
+        return self in TERMINAL
+
+
+TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
+
+
+class StoppedBecause(StrEnum):
+    """Why a training ended."""
+
+    COMPLETED = "completed"
+    EARLY_STOPPING = "early_stopping"
+    MAX_SECONDS = "max_seconds"
+    CONVERGED = "converged"
+    CANCELLED = "cancelled"
+    DIVERGED = "diverged"
+
+
+class InlineData(Incoming):
+    """Rows inside the request, up to 1 MiB; they are stored as a dataset of columns `x0…` and `y0…`."""
+
+    inputs: Annotated[list[list[float | None]], Field(min_length=1, description="One list a row, all of one length.")]
+    targets: Annotated[
+        list[list[float | str | bool]] | list[float | str | bool],
+        Field(min_length=1, description="One value or one list a row."),
+    ]
+
+
+class JobCreate(Incoming):
+    """A network to be trained on a dataset."""
+
+    name: Annotated[Name | None, Field(description="null: made from the target and the dataset's name.")] = None
+    tags: Annotated[dict[TagKey, TagValue], Field(max_length=20, description="For `?tag=key:value`.")] = {}
+    dataset_id: Annotated[
+        str | None, Field(max_length=40, pattern="^[0-9A-Za-z_]+$", description="An uploaded dataset; or `data`.")
+    ] = None
+    data: Annotated[InlineData | None, Field(description="Rows sent along, instead of a dataset.")] = None
+    target: Annotated[
+        ColumnName | Annotated[list[ColumnName], Field(min_length=1, max_length=1000)] | None,
+        Field(description="The column to predict, or several numeric ones; not with `data`."),
+    ] = None
+    features: Annotated[
+        Annotated[list[ColumnName], Field(min_length=1, max_length=20_000)] | None,
+        Field(description="The columns to predict from; null: every other one."),
+    ] = None
+    task: Annotated[
+        Task, Field(description="`auto`: classification for a categorical or boolean target, regression for numbers.")
+    ] = Task.AUTO
+    preprocessing: Preprocessing = Preprocessing()
+    validation: Annotated[Validation | None, Field(description="null: no rows are held out.")] = Validation()
+    sample_weight: Annotated[
+        ColumnName | None, Field(description="The column that says how much a row counts; it is no feature then.")
+    ] = None
+    class_weight: Annotated[
+        ClassWeight | None,
+        Field(
+            description="`balanced`: n_rows / (n_classes * rows of the class); or a weight by class, 1 if not named."
+        ),
+    ] = None
+    network: Network = Network()
+    training: Training = Training()
+    initial_weights: Annotated[None, Field(description="Only null is offered.")] = None
+
+
+class ResolvedLayer(Outgoing):
+    """A layer with everything filled in."""
+
+    units: int
+    activation: str
+    dropout: float
+    batch_norm: bool
+
+
+class ResolvedNetwork(Outgoing):
+    """The network that is trained."""
+
+    input_width: int
+    output_width: int
+    hidden_layers: list[ResolvedLayer]
+    output_activation: str
+    initializer: str
+    initializer_parameters: dict[str, float]
+    bias: bool
+
+
+class Resolved(Outgoing):
+    """The job with every default and every `auto` filled in: what is really done."""
+
+    dataset_id: str
+    target: list[str]
+    features: list[str]
+    inputs: Annotated[
+        list[str], Field(description="The network's inputs, in order: `body_mass_g`, `island=Biscoe`, ….")
+    ]
+    classes: Annotated[list[str] | None, Field(description="The classes, in the order of the outputs.")]
+    task: Literal["classification", "regression"]
+    preprocessing: Preprocessing
+    target_scaling: Annotated[
+        Literal["standardize", "none"],
+        Field(
+            description="Whether the numbers to predict are standardized for training; losses are then in that unit."
+        ),
+    ]
+    validation: Validation | None
+    sample_weight: str | None
+    class_weight: Annotated[dict[str, float] | None, Field(description="By class; null: all classes count the same.")]
+    n_train_rows: int
+    n_validation_rows: int
+    network: ResolvedNetwork
+    training: Annotated[dict[str, JsonValue], Field(description="As `training` in the request, complete.")]
+    n_parameters: int
+    kernels: Annotated[
+        Literal["numpy", "numba"],
+        Field(
+            description="What computes the steps: NumPy, or machine code. They differ in rounding; a resume keeps to it."
+        ),
+    ]
+    memory_bytes: Annotated[int, Field(description="What the training is expected to need.")]
+
+
+class Progress(Outgoing):
+    """How far a job has come."""
+
+    epoch: int
+    epochs: int
+    fraction: float
+    eta_s: float | None
+    rows_per_s: float | None
+
+
+class EpochSummary(Outgoing):
+    """One epoch in short."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float | None
+    metrics: dict[str, float]
+
+
+class LineSearch(Outgoing):
+    """What the line search of an epoch found."""
+
+    step: Annotated[float, Field(description="The step that was taken.")]
+    tries: Annotated[int, Field(ge=0, description="Steps that were tried.")]
+    margin: Annotated[
+        float | None, Field(description="By how much the loss fell below what Armijo's rule asks; null for L-BFGS.")
+    ]
+
+
+class Epoch(EpochSummary):
+    """One epoch of a job's history."""
+
+    learning_rate: float
+    gradient_norm: Annotated[float, Field(description="Length of the epoch's last gradient, before clipping.")]
+    duration_s: float
+    line_search: LineSearch | None
+    at: Time
+
+
+class Epochs(Outgoing):
+    """A part of a job's history, oldest first."""
+
+    items: list[Epoch]
+    next_after: Annotated[int | None, Field(description="Give it as `?after=`; null when there is no more now.")]
+
+
+class JobError(Outgoing):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    epoch: int | None
+
+
+class JobLinks(Outgoing):
+    """Where to go from here."""
+
+    self: str
+    epochs: str
+    events: str
+    dataset: str
+    model: str | None
+
+
+class Job(Outgoing):
+    """A request to train, and how far it has come."""
+
+    id: Annotated[str, Field(pattern="^job_")]
+    name: str
+    tags: dict[str, str]
+    status: Status
+    queue_position: Annotated[int | None, Field(description="1 is next; null unless queued.")]
+    attempt: Annotated[int, Field(ge=0, description="How often a worker has taken the job.")]
+    request: Annotated[dict[str, Any], Field(description="As sent; inline data appear as the dataset they became.")]
+    resolved: Resolved
+    progress: Progress
+    latest: EpochSummary | None
+    best: Annotated[
+        EpochSummary | None, Field(description="The epoch of the lowest loss (validation, if there is one).")
+    ]
+    stopped_because: StoppedBecause | None
+    error: JobError | None
+    model_id: str | None
+    parent_job_id: str | None
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    links: JobLinks

@@ -1,0 +1,105 @@
+"""Models: trained networks with their preprocessing."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, JsonValue
+
+from app.contract.base import Incoming, Outgoing, Time
+from app.contract.jobs import EpochSummary, ResolvedNetwork
+
+Value = str | float | bool
+
+
+class ModelLinks(Outgoing):
+    """Where to go from here."""
+
+    self: str
+    weights: str
+    predict: str
+    job: str | None
+
+
+class Model(Outgoing):
+    """A trained network with its preprocessing."""
+
+    id: Annotated[str, Field(pattern="^model_")]
+    name: str
+    job_id: str | None
+    dataset_id: str | None
+    task: Literal["classification", "regression"]
+    network: ResolvedNetwork
+    n_parameters: int
+    dtype: Literal["float32", "float64"]
+    preprocessing: Annotated[dict[str, JsonValue], Field(description="What was fitted on the training rows.")]
+    epoch: Annotated[int, Field(description="The epoch that the weights are from.")]
+    metrics: Annotated[EpochSummary | None, Field(description="What was measured in that epoch.")]
+    monotone: Annotated[
+        bool | None,
+        Field(
+            description="Whether the training loss never rose, looked up in the history; null unless `backtracking`."
+        ),
+    ]
+    environment: Annotated[dict[str, JsonValue], Field(description="What the bits depend on: versions, BLAS, threads.")]
+    sha256: Annotated[str, Field(description="Of the `.npz` file, in hexadecimal.")]
+    size_bytes: Annotated[int, Field(description="Of the `.npz` file.")]
+    created_at: Time
+    links: ModelLinks
+
+
+class WeightsFormat(StrEnum):
+    """A format in which weights can be had."""
+
+    NPZ = "npz"
+    JSON = "json"
+
+
+class BatchNormWeights(Outgoing):
+    """What a normalised layer learned, one number a unit, under PyTorch's names."""
+
+    weight: list[float]
+    bias: list[float]
+    running_mean: list[float]
+    running_var: list[float]
+
+
+class LayerWeights(Outgoing):
+    """One layer: `weight` is `(units_out, units_in)`, as the paper and PyTorch print it."""
+
+    weight: list[list[float]]
+    bias: list[float] | None
+    batch_norm: BatchNormWeights | None
+
+
+class Weights(Outgoing):
+    """The weights of a model as JSON."""
+
+    layers: list[LayerWeights]
+
+
+class PredictRequest(Incoming):
+    """Rows to predict: as objects by column name, or as plain lists of numbers in the order of the features."""
+
+    rows: Annotated[
+        list[dict[str, Any]] | None, Field(min_length=1, description="One object a row, by column name.")
+    ] = None
+    inputs: Annotated[
+        list[list[float | None]] | None,
+        Field(min_length=1, description="One list a row; for features that are all numbers."),
+    ] = None
+
+
+class Prediction(Outgoing):
+    """What the network says of one row."""
+
+    value: Annotated[
+        Value | list[float | None] | None,
+        Field(description="The class, the number, or the numbers; null where a number is too large to be written."),
+    ]
+    probabilities: Annotated[dict[str, float] | None, Field(description="By class; null for a regression.")]
+
+
+class Predictions(Outgoing):
+    """One prediction a row, in the order of the rows."""
+
+    predictions: list[Prediction]

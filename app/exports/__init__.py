@@ -1,0 +1,1 @@
+"""Models out, in the formats that others read."""

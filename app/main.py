@@ -1,0 +1,93 @@
+"""Assembles the API: `uvicorn app.main:app`."""
+
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from app.api import datasets, events, jobs, models, problems, system
+from app.api.edge import Edge
+from app.services.installation import Installation
+from app.settings import Settings, settings
+from engine import __version__
+
+WEB = Path(__file__).parent / "web"
+
+
+def create_app(configured: Settings) -> FastAPI:
+    """Put the parts together."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        installation = Installation.open(configured)
+        app.state.installation = installation
+        with_signals = threading.current_thread() is threading.main_thread()
+        if with_signals:
+            _before_shutdown(installation.changes.wake_all)
+        try:
+            yield
+        finally:
+            installation.close()
+
+    app = _Api(
+        title="Descent",
+        version=__version__,
+        summary="Training as a service for multilayer perceptrons.",
+        lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    problems.install(app)
+    for room in (datasets, events, jobs, models, system):
+        app.include_router(room.router)
+    app.mount("/", _Page(directory=WEB, html=True), name="web")
+    return app
+
+
+class _Page(StaticFiles):
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        """Have browsers ask each time, so that after an upgrade none mixes old modules with new ones."""
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+class _Api(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Give the OpenAPI document; every error in it is a problem."""
+        if self.openapi_schema is None:
+            problems.describe(super().openapi())
+        assert self.openapi_schema is not None
+        return self.openapi_schema
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put our outermost layer around the framework's own, too."""
+        return Edge(super().build_middleware_stack())
+
+
+def _before_shutdown(act: Callable[[], None]) -> None:
+    """Run `act` when the server is told to end.
+
+    The server waits for every open answer before it ends the lifespan, and an event stream stays open until it is told.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+
+        def handle(number: int, frame: Any, before: Any = before) -> None:
+            act()
+            if callable(before):
+                before(number, frame)
+
+        signal.signal(number, handle)
+
+
+def __getattr__(name: str) -> FastAPI:
+    """Make `app` when it is asked for, so that importing this module reads no settings."""
+    if name == "app":
+        return create_app(settings())
+    raise AttributeError(name)

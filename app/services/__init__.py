@@ -1,0 +1,1 @@
+"""The verbs: what can be done with datasets, jobs and models. No HTTP words, no SQL."""

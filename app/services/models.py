@@ -1,0 +1,183 @@
+"""What can be done with models."""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic_core import to_json
+
+from app.contract.base import Page
+from app.contract.jobs import EpochSummary, ResolvedNetwork
+from app.contract.models import Model, ModelLinks, Prediction, Predictions, PredictRequest, WeightsFormat
+from app.errors import Fault, InvalidRequest, NotFound
+from app.exports.weights import from_npz, to_layers
+from app.services.installation import Installation
+from app.services.specs import network_spec
+from app.store import models as store
+from app.store.session import Session
+from app.store.tables import ModelRow
+from app.tables.fitted import FittedPreprocessing
+from engine.predict import predict as feed_forward
+from engine.spec import NetworkSpec
+from engine.weights import flat_parameters
+
+KEPT_MODELS = 32
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of weights, ready to be sent."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in memory, ready to predict."""
+
+    network: NetworkSpec
+    parameters: NDArray[np.floating]
+    preprocessing: FittedPreprocessing
+
+
+class _LoadedModels:
+    """The models that were used last. They never change, so that none is ever stale."""
+
+    def __init__(self) -> None:
+        self._models: OrderedDict[str, Loaded] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, installation: Installation, row: ModelRow) -> Loaded:
+        """Give a model, from memory or from its file."""
+        key = f"{row.id}:{row.sha256}"
+        with self._lock:
+            if key in self._models:
+                self._models.move_to_end(key)
+                return self._models[key]
+        network = network_spec(ResolvedNetwork.model_validate(row.network))
+        arrays = from_npz(_npz_path(installation, row.id).read_bytes())
+        loaded = Loaded(
+            network, flat_parameters(network, arrays, row.dtype), FittedPreprocessing.from_json(row.preprocessing)
+        )
+        with self._lock:
+            self._models[key] = loaded
+            while len(self._models) > KEPT_MODELS:
+                self._models.popitem(last=False)
+        return loaded
+
+
+_loaded = _LoadedModels()
+# Matrix products from several threads at once have given wrong numbers; they take turns.
+_one_at_a_time = threading.Lock()
+
+
+def get(session: Session, owner: str, model_id: str) -> Model:
+    """Give a model."""
+    return describe(find(session, owner, model_id))
+
+
+def newest(session: Session, owner: str, *, cursor: str | None, limit: int) -> Page[Model]:
+    """List the models."""
+    page = store.newest(session, owner, cursor=cursor, limit=limit)
+    return Page(items=[describe(row) for row in page.items], next_cursor=page.next_cursor)
+
+
+def delete(installation: Installation, owner: str, model_id: str) -> None:
+    """Delete a model and its files."""
+    with installation.database.transaction() as session:
+        session.delete(find(session, owner, model_id))
+    installation.blobs.delete(f"models/{model_id}/weights.json")
+    installation.blobs.delete(f"models/{model_id}/weights.npz")
+
+
+def weights_file(
+    installation: Installation, session: Session, owner: str, model_id: str, format: WeightsFormat
+) -> WeightsFile:
+    """Give the file of a model's weights; the JSON form is made when it is first asked for."""
+    row = find(session, owner, model_id)
+    npz = _npz_path(installation, row.id)
+    if format is WeightsFormat.NPZ:
+        return WeightsFile(npz, row.sha256)
+    key = f"models/{row.id}/weights.json"
+    path = installation.blobs.path(key)
+    if not path.exists():
+        installation.blobs.put(key, to_json({"layers": to_layers(from_npz(npz.read_bytes()))}))
+    with path.open("rb") as file:
+        return WeightsFile(path, file_digest(file, "sha256").hexdigest())
+
+
+def predict(
+    installation: Installation, session: Session, owner: str, model_id: str, request: PredictRequest
+) -> Predictions:
+    """Say what a model makes of some rows."""
+    row = find(session, owner, model_id)
+    _check(request, installation.settings.max_predict_rows)
+    model = _loaded.get(installation, row)
+    x = (
+        model.preprocessing.encode_rows(request.rows, row.dtype)
+        if request.rows is not None
+        else model.preprocessing.encode_inputs(request.inputs or [], row.dtype)
+    )
+    with _one_at_a_time:
+        outputs = feed_forward(model.network, model.parameters, x)
+    probabilities = row.task == "classification" and model.network.layers[-1].activation in {"sigmoid", "softmax"}
+    decoded = model.preprocessing.decode(outputs, probabilities=probabilities)
+    return Predictions(
+        predictions=[Prediction(value=one["value"], probabilities=one.get("probabilities")) for one in decoded]
+    )
+
+
+def _check(request: PredictRequest, max_rows: int) -> None:
+    if (request.rows is None) == (request.inputs is None):
+        message = "Give either `rows` or `inputs`."
+        raise InvalidRequest(message, [Fault("/rows", message, "one_of")])
+    field, n_rows = ("rows", len(request.rows)) if request.rows is not None else ("inputs", len(request.inputs or []))
+    if n_rows > max_rows:
+        message = f"At most {max_rows:,} rows at once."
+        raise InvalidRequest(message, [Fault(f"/{field}", message, "too_many")])
+
+
+def find(session: Session, owner: str, model_id: str) -> ModelRow:
+    """Give the row of a model, or say that there is none."""
+    row = store.find(session, owner, model_id)
+    if row is None:
+        raise NotFound("There is no such model.")
+    return row
+
+
+def describe(row: ModelRow) -> Model:
+    """Say what a client hears of a model."""
+    network = ResolvedNetwork.model_validate(row.network)
+    return Model(
+        id=row.id,
+        name=row.name,
+        job_id=row.job_id,
+        dataset_id=row.dataset_id,
+        task=row.task,
+        network=network,
+        n_parameters=network_spec(network).n_parameters,
+        dtype=row.dtype,
+        preprocessing=row.preprocessing,
+        epoch=row.epoch,
+        metrics=EpochSummary.model_validate(row.metrics),
+        monotone=row.monotone,
+        environment=row.environment,
+        sha256=row.sha256,
+        size_bytes=row.size_bytes,
+        created_at=row.created_at,
+        links=ModelLinks(
+            self=f"/v1/models/{row.id}",
+            weights=f"/v1/models/{row.id}/weights",
+            predict=f"/v1/models/{row.id}/predict",
+            job=row.job_id and f"/v1/jobs/{row.job_id}",
+        ),
+    )
+
+
+def _npz_path(installation: Installation, model_id: str) -> Path:
+    return installation.blobs.path(f"models/{model_id}/weights.npz")

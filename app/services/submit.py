@@ -1,0 +1,307 @@
+"""Submitting a job: everything that can be wrong with it is found here, before it is accepted."""
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.contract.datasets import Column, Format, RoleHint
+from app.contract.jobs import Job, JobCreate, Resolved, ResolvedLayer, ResolvedNetwork, Status
+from app.contract.network import MAX_SEED
+from app.errors import DescentError, Fault, InvalidRequest
+from app.services import datasets
+from app.services.installation import Installation, now
+from app.services.jobs import describe
+from app.services.once import Answer, RequestKey, once, replay
+from app.services.specs import network_spec, training_spec
+from app.settings import Settings
+from app.store import jobs as store
+from app.store.ids import new_id
+from app.store.session import Session
+from app.store.tables import DatasetRow, JobRow, Json
+from app.tables.choice import Choice, choose
+from app.tables.fitted import FittedPreprocessing
+from engine.checks import check
+from engine.kernels import available
+from engine.losses import LOSSES
+from engine.network import memory_bytes
+
+# Losses that measure a distance, so that the numbers to predict may be put on another scale.
+DISTANCES = frozenset({"quadratic", "mean_squared_error", "mean_absolute_error", "huber", "log_cosh", "quantile"})
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A job that has been found possible, before it is stored."""
+
+    dataset: DatasetRow
+    is_inline: bool
+    resolved: Resolved
+    preprocessing: FittedPreprocessing
+
+
+def submit(installation: Installation, request: RequestKey, job: JobCreate, sent: Json) -> Answer[Job]:
+    """Check a job, store it and queue it: row and queue message in one commit. `sent` is the request, word for word.
+
+    Raises:
+        InvalidRequest: The job cannot be done; every reason is listed.
+    """
+    with installation.database.reading() as session:
+        earlier = replay(session, request, Job)
+    if earlier is not None:
+        return earlier
+    draft = _draft(installation, request.owner, job)
+    kept = False
+    try:
+        with installation.database.transaction() as session:
+            answer = once(session, request, Job, lambda: _store(installation, session, request.owner, job, sent, draft))
+        kept = not answer.replayed
+    finally:
+        if draft.is_inline and not kept:
+            datasets.delete_files(installation, draft.dataset.id)
+    return answer
+
+
+def _store(
+    installation: Installation, session: Session, owner: str, job: JobCreate, sent: Json, draft: Draft
+) -> tuple[str, Job]:
+    if draft.is_inline:
+        session.add(draft.dataset)
+    else:
+        datasets.find(session, owner, draft.dataset.id, lock=True)
+    request = {**sent, "data": None, "dataset_id": draft.dataset.id} if draft.is_inline else sent
+    row = JobRow(
+        id=new_id("job"),
+        owner=owner,
+        name=job.name or f"{', '.join(draft.resolved.target)[:100]} from {draft.dataset.name}"[:200],
+        tags=job.tags,
+        status=Status.QUEUED,
+        dataset_id=draft.dataset.id,
+        request=request,
+        resolved=draft.resolved.model_dump(mode="json"),
+        preprocessing=draft.preprocessing.to_json(),
+        run=0,
+        attempt=0,
+        lost_runs=0,
+        epoch=0,
+        epochs=job.training.epochs,
+        created_at=now(),
+    )
+    store.add(session, row)
+    installation.queue.enqueue(session, row.id, owner)
+    return row.id, describe(session, row)
+
+
+def _draft(installation: Installation, owner: str, job: JobCreate) -> Draft:
+    _raise_if(_form_faults(job, installation.settings))
+    dataset = _inline(installation, owner, job) if job.data is not None else None
+    try:
+        return _fit(installation, owner, job, dataset)
+    except BaseException:
+        if dataset is not None:
+            datasets.delete_files(installation, dataset.id)
+        raise
+
+
+def _form_faults(job: JobCreate, settings: Settings) -> list[Fault]:
+    """Faults that show without looking at the data."""
+    faults = []
+    if (job.dataset_id is None) == (job.data is None):
+        faults.append(Fault("/dataset_id", "Give either `dataset_id` or `data`.", "one_of"))
+    if job.data is None and job.target is None:
+        faults.append(Fault("/target", "Name the column to predict.", "missing"))
+    if job.data is not None and job.target is not None:
+        faults.append(Fault("/target", "Inline `data` name their own targets; leave `target` out.", "not_allowed"))
+    if job.training.epochs > settings.max_epochs:
+        faults.append(Fault("/training/epochs", f"At most {settings.max_epochs:,} here.", "too_many"))
+    if len(job.network.hidden_layers) > settings.max_layers:
+        faults.append(Fault("/network/hidden_layers", f"At most {settings.max_layers:,} here.", "too_many"))
+    for i, layer in enumerate(job.network.hidden_layers):
+        if layer.units > settings.max_units:
+            faults.append(
+                Fault(f"/network/hidden_layers/{i}/units", f"At most {settings.max_units:,} here.", "too_many")
+            )
+    stopping = job.training.early_stopping
+    if stopping is not None and stopping.monitor == "validation_loss" and job.validation is None:
+        faults.append(
+            Fault(
+                "/training/early_stopping/monitor",
+                "`validation_loss` needs validation rows; watch `train_loss`, or set `validation`.",
+                "needs_validation",
+                ("train_loss",),
+            )
+        )
+    return faults
+
+
+def _inline(installation: Installation, owner: str, job: JobCreate) -> DatasetRow:
+    """Store the rows of a request as a dataset."""
+    assert job.data is not None
+    content = json.dumps(job.data.model_dump()).encode()  # in ASCII: half a character is the reader's to refuse
+    try:
+        with installation.blobs.writer(max_bytes=installation.settings.max_inline_bytes) as upload:
+            upload.write(content)
+            return datasets.store_files(
+                installation,
+                owner,
+                upload,
+                reader=installation.tables,
+                name=job.name or "inline data",
+                format=Format.JSON,
+                kinds={},
+            )
+    except DescentError as error:
+        raise _below("/data", error) from None
+
+
+def _below(pointer: str, error: DescentError) -> InvalidRequest:
+    faults = [Fault(pointer + fault.pointer, fault.message, fault.code, fault.allowed) for fault in error.faults]
+    return InvalidRequest(error.detail, faults or [Fault(pointer, error.detail, error.code)])
+
+
+def _fit(installation: Installation, owner: str, job: JobCreate, inline: DatasetRow | None) -> Draft:
+    if inline is not None:
+        dataset = inline
+    else:
+        with installation.database.reading() as session:
+            try:
+                dataset = datasets.find(session, owner, job.dataset_id or "")
+            except DescentError as error:
+                raise _below("/dataset_id", error) from None
+    columns = datasets.columns_of(dataset)
+    choice = choose(
+        columns,
+        target=_targets(job, columns),
+        features=job.features,
+        task=job.task,
+        preprocessing=job.preprocessing,
+        max_classes=installation.settings.max_classes,
+        sample_weight=job.sample_weight,
+    )
+    loss, output_activation, scale_targets = _resolve_task(job, choice, columns)
+    seed = secrets.randbelow(MAX_SEED + 1) if job.training.seed is None else job.training.seed
+    fitted = installation.tables.fit(
+        datasets.table_path(installation, dataset.id),
+        choice,
+        job.preprocessing,
+        validation=job.validation,
+        seed=seed,
+        one_output=output_activation != "softmax" and loss != "hinge",
+        scale_targets=scale_targets,
+        class_weight=job.class_weight,
+    )
+    preprocessing = fitted.preprocessing
+    network = ResolvedNetwork(
+        input_width=preprocessing.n_inputs,
+        output_width=preprocessing.n_outputs,
+        hidden_layers=[
+            ResolvedLayer(
+                units=layer.units,
+                activation=layer.activation or job.network.activation,
+                dropout=layer.dropout,
+                batch_norm=layer.batch_norm,
+            )
+            for layer in job.network.hidden_layers
+        ],
+        output_activation=output_activation,
+        initializer=job.network.initializer,
+        initializer_parameters=job.network.initializer_parameters,
+        bias=job.network.bias,
+    )
+    resolved = Resolved(
+        dataset_id=dataset.id,
+        target=list(choice.targets),
+        features=list(choice.features),
+        inputs=list(preprocessing.input_names),
+        classes=None if preprocessing.classes is None else [str(name) for name in preprocessing.classes],
+        task=choice.task,
+        preprocessing=job.preprocessing,
+        target_scaling="standardize" if scale_targets else "none",
+        validation=job.validation,
+        sample_weight=preprocessing.sample_weight,
+        class_weight=_class_weight(preprocessing),
+        n_train_rows=fitted.n_train,
+        n_validation_rows=fitted.n_validation,
+        network=network,
+        training={**job.training.model_dump(mode="json"), "loss": loss, "seed": seed},
+        n_parameters=network_spec(network).n_parameters,
+        kernels="numpy",
+        memory_bytes=0,
+    )
+    return Draft(dataset, inline is not None, _admit(resolved, installation.settings), preprocessing)
+
+
+def _class_weight(preprocessing: FittedPreprocessing) -> dict[str, float] | None:
+    if preprocessing.class_weights is None:
+        return None
+    return dict(zip(preprocessing.classes or (), preprocessing.class_weights, strict=True))
+
+
+def _targets(job: JobCreate, columns: Sequence[Column]) -> str | Sequence[str]:
+    if job.target is not None:
+        return job.target
+    named = [column.name for column in columns if column.role_hint is RoleHint.TARGET]
+    return named[0] if len(named) == 1 else named
+
+
+def _resolve_task(job: JobCreate, choice: Choice, columns: Sequence[Column]) -> tuple[str, str, bool]:
+    """Fill in what `auto` leaves open: the loss, the output's activation, and whether targets are standardized."""
+    loss, output = job.training.loss, job.network.output_activation
+    if output == "auto":
+        needed = LOSSES[loss].outputs if loss in LOSSES else None
+        output = needed[0] if needed else "auto"
+    if output == "auto":
+        n_classes = _n_classes(choice, columns)
+        output = "linear" if n_classes is None else "sigmoid" if n_classes == 2 else "softmax"
+    if loss == "auto":
+        classes = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}
+        loss = classes.get(output, "quadratic") if choice.task == "classification" else "mean_squared_error"
+    scale = (
+        choice.task == "regression"
+        and output == "linear"
+        and loss in DISTANCES
+        and job.preprocessing.numeric == "standardize"
+    )
+    return loss, output, scale
+
+
+def _n_classes(choice: Choice, columns: Sequence[Column]) -> int | None:
+    if choice.task == "regression":
+        return None
+    return next(column.n_unique for column in columns if column.name == choice.targets[0])
+
+
+def _admit(resolved: Resolved, settings: Settings) -> Resolved:
+    """Refuse what the engine cannot train, and what does not fit into memory."""
+    network, training = network_spec(resolved.network), training_spec(resolved)
+    needed = memory_bytes(network, training, resolved.n_train_rows, resolved.n_validation_rows)
+    faults = [
+        Fault(_pointer(fault.field, resolved), fault.message, fault.code, fault.allowed)
+        for fault in check(network, training)
+    ]
+    if needed > settings.job_memory_bytes:
+        faults.append(
+            Fault(
+                "/network/hidden_layers",
+                f"The network needs about {needed:,} bytes to train, and a job may use {settings.job_memory_bytes:,}; "
+                "use fewer units, or a smaller batch.",
+                "network_too_large",
+            )
+        )
+    _raise_if(faults)
+    weighted = resolved.sample_weight is not None or resolved.class_weight is not None
+    kernels = "numba" if not weighted and available(network, training) else "numpy"
+    return resolved.model_copy(update={"memory_bytes": needed, "kernels": kernels})
+
+
+def _pointer(field: str, resolved: Resolved) -> str:
+    """From the engine's name of a field to the request's."""
+    output = len(resolved.network.hidden_layers)
+    if field == f"network.layers.{output}.activation":
+        return "/network/output_activation"
+    return "/" + field.replace("network.layers.", "network.hidden_layers.").replace(".", "/")
+
+
+def _raise_if(faults: Sequence[Fault]) -> None:
+    if faults:
+        raise InvalidRequest("The job cannot be done as it is.", faults)

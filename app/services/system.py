@@ -1,0 +1,34 @@
+"""What can be asked of the installation itself."""
+
+from app.contract.jobs import Status
+from app.contract.system import Limits, Ready
+from app.queue.life import workers_alive
+from app.services.installation import Installation
+from app.store import jobs as store
+from app.store.schema import is_current
+from app.store.session import DatabaseDown
+
+
+def readiness(installation: Installation) -> Ready:
+    """Look whether the database has our schema, and whether a worker is alive."""
+    try:
+        database, alive = is_current(installation.database), workers(installation)
+    except DatabaseDown:
+        database, alive = False, 0
+    return Ready(status="ready" if database and alive else "not_ready", database=database, workers=alive)
+
+
+def workers(installation: Installation) -> int:
+    """Count the workers that show a sign of life."""
+    return workers_alive(installation.database, installation.settings.data_dir.resolve())
+
+
+def limits(installation: Installation) -> Limits:
+    """Give the sizes that are accepted."""
+    return Limits(**{name: getattr(installation.settings, name) for name in Limits.model_fields})
+
+
+def jobs_by_status(installation: Installation) -> dict[str, int]:
+    """Count the jobs of each status; of all owners."""
+    with installation.database.reading() as session:
+        return {**dict.fromkeys(Status, 0), **store.count_by_status(session)}

@@ -1,0 +1,83 @@
+"""The database: engines, transactions and what SQLite needs to keep its word."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import OperationalError as DatabaseDown
+from sqlalchemy.orm import Session, sessionmaker
+
+__all__ = ["Database", "DatabaseDown", "Session"]
+
+BUSY_TIMEOUT_S = 30.0
+
+
+@cache
+def engine(url: str) -> Engine:
+    """Open the database at `url`, once in a process.
+
+    On SQLite: WAL with `synchronous=FULL` (with NORMAL, commits that were acknowledged are lost in a power cut), and
+    transactions begin explicitly, since the driver's own rule starts them at the first write and then deadlocks.
+    """
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, pool_size=20, max_overflow=20)
+    database = make_url(url).database
+    if database:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    sqlite = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, pool_size=20, max_overflow=40
+    )
+    event.listen(sqlite, "connect", _on_connect)
+    event.listen(sqlite, "begin", _on_begin)
+    return sqlite
+
+
+def _on_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _on_begin(connection: Any) -> None:
+    writes = connection.get_execution_options().get("writes", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class Database:
+    """Transactions on one database.
+
+    Args:
+        url: SQLAlchemy's address: `sqlite:///…` or `postgresql://…`.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = engine(url)
+        self._write = sessionmaker(self.engine, expire_on_commit=False)
+        self._read = sessionmaker(self.engine.execution_options(writes=False), expire_on_commit=False)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Give a session that commits at the end of the block, or rolls back if it raises."""
+        with self._write.begin() as session:
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Give a session that sees one state of the database and does not hold up writers."""
+        with self._read() as session:
+            yield session
+
+    def dispose(self) -> None:
+        """Close every connection, as before a fork or at the end of a test."""
+        self.engine.dispose()

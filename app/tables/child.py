@@ -1,0 +1,82 @@
+"""What runs inside the table process: it reads what it is told to, until its parent is gone."""
+
+import os
+import resource
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from app.contract.datasets import Format
+from app.errors import DescentError
+from app.tables.summary import Limits
+
+
+def serve(descriptor: int, memory_bytes: int | None) -> None:
+    """Answer one request after the other; the first message says that the request was begun with.
+
+    Args:
+        descriptor: The child's end of the pipe.
+        memory_bytes: Private memory that a request may take, above what the process has when it is ready.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    verbs = _warm_verbs()
+    if memory_bytes is not None:
+        _bound_memory(memory_bytes)
+    pipe = Connection(descriptor)
+    while True:
+        try:
+            name, arguments, options = pipe.recv()
+        except EOFError:
+            return
+        pipe.send("begun")
+        pipe.send(_answer(verbs[name], arguments, options))
+
+
+def _warm_verbs() -> dict[str, Callable[..., Any]]:
+    """Import what reads tables, and read a small one, before the first request comes: polars has then started its threads."""
+    from app.tables.preparation import fit
+    from app.tables.reading import preview, read_table
+
+    with TemporaryDirectory() as folder:
+        source, table = Path(folder, "source"), Path(folder, "table")
+        source.write_text("number,word\n1.5,a\n2.5,b\n")
+        read_table(source, Format.CSV, {}, table, Limits(max_rows=2, max_columns=2))
+        preview(table, 1)
+    return {"read_table": read_table, "preview": preview, "fit": fit}
+
+
+def _bound_memory(size_bytes: int) -> None:
+    """Bound the private memory. RLIMIT_DATA does not count mapped files; with RLIMIT_AS, threads alone take a gigabyte."""
+    n_pages = int(Path("/proc/self/statm").read_text().split()[5])
+    most = n_pages * resource.getpagesize() + size_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+def _answer(verb: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[str, Any]:
+    """Give the answer, or the error.
+
+    Lack of memory ends the process, as does a panic of polars (which is no `Exception`): a new process is clean.
+    """
+    try:
+        return "done", verb(*arguments, **options)
+    except DescentError as error:
+        return "refused", error
+    except Exception as error:
+        if not isinstance(error, MemoryError):
+            return "failed", traceback.format_exc()
+    except BaseException:
+        traceback.print_exc()
+    os._exit(1)
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of standard input, which nobody writes to: the parent is gone."""
+    sys.stdin.buffer.read()
+    os._exit(0)

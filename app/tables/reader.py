@@ -1,0 +1,169 @@
+"""A child process that reads tables, so that the API process neither loads polars nor grows with what is sent to it."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from app.contract.datasets import Format, Kind
+from app.contract.preprocessing import ClassWeight, Preprocessing, Validation
+from app.errors import DescentError, Unavailable, UnreadableTable
+from app.tables.choice import Choice
+from app.tables.fitted import Fitted
+from app.tables.summary import Limits, TableSummary
+
+_START = "import sys; sys.path[:] = {path!r}; from app.tables.child import serve; serve({descriptor}, {memory_bytes})"
+
+
+class TableReader:
+    """One child process that reads one table after the other. Safe to use from any thread.
+
+    A call that takes longer than `timeout_s`, or that needs more than `memory_bytes`, ends the child; the next call has a new one.
+    The child ends when its standard input closes, and so with this process, however that ends.
+    """
+
+    def __init__(self, *, timeout_s: float, memory_bytes: int | None = None) -> None:
+        self._timeout_s = timeout_s
+        self._memory_bytes = memory_bytes
+        self._lock = threading.Lock()
+        self._closed = False
+        self._child, self._pipe = self._start()
+
+    def read_table(
+        self,
+        source: Path,
+        format: Format,
+        kinds: Mapping[str, Kind],
+        table: Path,
+        limits: Limits,
+        *,
+        timeout_s: float | None = None,
+    ) -> TableSummary:
+        """Read an upload into a typed table; see `reading.read_table`."""
+        try:
+            summary: TableSummary = self._call(
+                "read_table", (source, format, dict(kinds), table, limits), {}, timeout_s
+            )
+        except DescentError:
+            for left in table.parent.glob(f".{table.name}.*"):  # a child that was killed leaves its temporary file
+                left.unlink(missing_ok=True)
+            raise
+        return summary
+
+    def preview(self, table: Path, limit: int, *, timeout_s: float | None = None) -> list[dict[str, Any]]:
+        """Give the first rows; see `reading.preview`."""
+        rows: list[dict[str, Any]] = self._call("preview", (table, limit), {}, timeout_s)
+        return rows
+
+    def fit(
+        self,
+        table: Path,
+        choice: Choice,
+        preprocessing: Preprocessing,
+        *,
+        validation: Validation | None,
+        seed: int,
+        one_output: bool,
+        scale_targets: bool,
+        class_weight: ClassWeight | None = None,
+        timeout_s: float | None = None,
+    ) -> Fitted:
+        """Fit the preprocessing; see `preparation.fit`."""
+        options = {
+            "validation": validation,
+            "seed": seed,
+            "one_output": one_output,
+            "scale_targets": scale_targets,
+            "class_weight": class_weight,
+        }
+        fitted: Fitted = self._call("fit", (table, choice, preprocessing), options, timeout_s)
+        return fitted
+
+    def close(self) -> None:
+        """End the child. A call that is running ends with an error."""
+        self._closed = True
+        self._stop()
+
+    @property
+    def pid(self) -> int:
+        """The child's process id."""
+        return self._child.pid
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
+        ours, theirs = Pipe()
+        with theirs:
+            command = _START.format(path=sys.path, descriptor=theirs.fileno(), memory_bytes=self._memory_bytes)
+            child = subprocess.Popen(
+                [sys.executable, "-c", command],
+                stdin=subprocess.PIPE,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        return child, ours
+
+    def _stop(self) -> None:
+        self._child.kill()
+        self._child.wait()
+        if self._child.stdin is not None:
+            self._child.stdin.close()
+
+    def _restart(self) -> None:
+        self._stop()
+        self._pipe.close()
+        self._child, self._pipe = self._start()
+        if self._closed:
+            self._stop()
+
+    def _call(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any], timeout_s: float | None) -> Any:
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the table process is closed")
+            answer = self._exchange((name, arguments, options), time.monotonic() + timeout_s)
+        match answer:
+            case ("done", result):
+                return result
+            case ("refused", DescentError() as error):
+                raise error
+            case (_, traceback):
+                raise RuntimeError(f"the table process failed:\n{traceback}")
+
+    def _exchange(self, request: tuple[Any, ...], deadline: float) -> tuple[str, Any]:
+        """Send a request and await its answer; a child that is too slow, or that ends, is replaced."""
+        try:
+            self._begin(request, deadline)
+            answer: tuple[str, Any] = self._receive(deadline)
+            return answer
+        except TimeoutError:
+            error = UnreadableTable("reading the dataset took longer than this installation allows", code="too_slow")
+        except (EOFError, OSError):
+            error = UnreadableTable("reading the dataset failed, most likely for lack of memory")
+        if self._closed:
+            raise Unavailable("the service is stopping")
+        self._restart()
+        raise error
+
+    def _begin(self, request: tuple[Any, ...], deadline: float) -> None:
+        """Hand the request over; a child that had ended before it began with it is replaced, once."""
+        for is_last in (False, True):
+            try:
+                self._pipe.send(request)
+                self._receive(deadline)
+            except TimeoutError:
+                raise
+            except (EOFError, OSError):
+                if is_last or self._closed:
+                    raise
+                self._restart()
+            else:
+                return
+
+    def _receive(self, deadline: float) -> Any:
+        if not self._pipe.poll(max(deadline - time.monotonic(), 0)):
+            raise TimeoutError
+        return self._pipe.recv()

@@ -1,0 +1,74 @@
+"""A worker: `python -m app.worker`. It takes queued jobs, one in each slot, until it is told to end."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+
+from app.queue.runner import Runner
+from app.settings import settings
+from app.store import jobs as store
+from app.store.session import Database
+from app.worker import health
+from app.worker.children import Children
+from app.worker.run import fail
+
+STOP_WITHIN_S = 8.0
+# The queue counts every start; a job that makes progress between two crashes may be started many times.
+STARTS = 10_000
+
+log = logging.getLogger("app.worker")
+
+
+def main() -> None:
+    """Work until SIGTERM or SIGINT; then write checkpoints, hand back what is running, and end."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    configured = settings()
+    database = Database(configured.database)
+    told_to_end = threading.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda _signal, _frame: told_to_end.set())
+    if "--end-with-stdin" in sys.argv:
+        threading.Thread(target=_await_end_of_stdin, args=(told_to_end,), daemon=True).start()
+
+    def give_up(job_id: str) -> None:
+        with database.transaction() as session:
+            row = store.claim(session, job_id, datetime.now(UTC))
+            if row is not None:
+                fail(session, row, "worker_lost", "The job was started too often.")
+
+    children = Children(configured.worker_slots)
+    runner = Runner(
+        database,
+        configured.data_dir.resolve(),
+        children.train,
+        slots=configured.worker_slots,
+        poll_interval_s=configured.poll_interval_s,
+        attempts=STARTS,
+        give_up=give_up,
+        show_sign=health.shower(sys.argv),
+    )
+    children.wait_ready()
+    runner.start()
+    log.info("worker ready, %d slots", configured.worker_slots)
+    told_to_end.wait()
+    log.info("worker ends; %d jobs are handed back", len(runner.running))
+    runner.stop_pulling()
+    children.stop()
+    runner.stop(STOP_WITHIN_S)
+    children.end()
+    database.dispose()
+    if runner.running:
+        # A run that would not stop; its thread must not keep the process, and with it the sign of life.
+        os._exit(1)
+
+
+def _await_end_of_stdin(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
+if __name__ == "__main__":
+    main()

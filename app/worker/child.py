@@ -1,0 +1,66 @@
+"""The process that trains. It takes job ids, one a line, and answers how each run ended.
+
+Only this process calls the matrix routines, from one thread, and their number of threads was set in the environment before
+NumPy was loaded: bits depend on it. When its worker dies it dies, too.
+"""
+
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from types import FrameType
+
+from app.settings import settings
+from app.store import jobs as store
+from app.store.blobs import Blobs
+from app.store.session import Database
+from app.worker.run import Parts, run
+from app.worker.warm import warm_all
+
+NEEDS_THREADS = "needs_threads"
+
+
+def main() -> None:
+    """Train jobs until the worker closes the pipe, or says stop."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    stopping = threading.Event()
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the terminal; the worker decides
+    threading.Thread(target=_read, args=(lines,), daemon=True).start()
+    configured = settings()
+    parts = Parts(
+        database=Database(configured.database),
+        blobs=Blobs(configured.blob_dir),
+        attempts=configured.attempts,
+        stopping=stopping.is_set,
+    )
+    threading.Thread(target=warm_all, daemon=True).start()  # a job that needs them meanwhile waits for the rest only
+    threads = int(os.environ["OPENBLAS_NUM_THREADS"])
+    _answer("ready")
+    while True:
+        job_id = lines.get()
+        with parts.database.reading() as session:
+            wanted = store.runtime_threads(session, job_id) or threads
+        _answer(f"{NEEDS_THREADS} {wanted}" if wanted != threads else run(parts, job_id))
+
+
+def _read(lines: "queue.SimpleQueue[str]") -> None:
+    for line in sys.stdin:
+        lines.put(line.strip())
+    os._exit(0)  # the worker is gone
+
+
+def _answer(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""The training processes of a worker, started before they are needed."""
+
+import logging
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+
+from app.queue.runner import HandBack
+from app.worker.child import NEEDS_THREADS
+from app.worker.run import Outcome
+
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+log = logging.getLogger(__name__)
+
+
+class ChildDied(Exception):
+    """The process ended in the middle of a run."""
+
+
+class Child:
+    """One training process.
+
+    Args:
+        threads: Threads of its matrix products.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "POLARS_MAX_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "app.worker.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+
+    def wait_ready(self) -> None:
+        """Wait until it has loaded all that it needs."""
+        self._read()
+
+    def train(self, job_id: str) -> str:
+        """Have a job trained; give what the process says of it.
+
+        Raises:
+            ChildDied: The process ended before it said anything.
+        """
+        try:
+            assert self._process.stdin is not None
+            self._process.stdin.write(job_id + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise ChildDied(job_id) from None
+        return self._read()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise ChildDied(f"exit code {self._process.wait()}")
+        return line.strip()
+
+    def stop(self) -> None:
+        """Ask it to write its checkpoint and hand the job back."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def end(self) -> None:
+        """End it, at once if it will not."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Children:
+    """As many training processes as a worker has slots.
+
+    Args:
+        slots: How many.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self._idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
+        self._all: set[Child] = set()
+        self._lock = threading.Lock()
+        self._stopping = False
+        for _ in range(slots):
+            self._idle.put(self._start())
+
+    def wait_ready(self) -> None:
+        """Wait until all have loaded what they need."""
+        for child in list(self._all):
+            child.wait_ready()
+
+    def train(self, job_id: str) -> None:
+        """Have a job trained in an idle process, in another one if that dies.
+
+        Raises:
+            HandBack: The worker stops; the job goes on elsewhere.
+        """
+        child = self._idle.get()
+        try:
+            while True:
+                try:
+                    outcome = self._train_in(child, job_id)
+                    break
+                except ChildDied as error:
+                    log.warning("job %s: its process died (%s)", job_id, error)
+                    child = self._replace(child)
+        finally:
+            self._idle.put(child)
+        if outcome == Outcome.HANDED_BACK:
+            raise HandBack
+
+    def _train_in(self, child: Child, job_id: str) -> str:
+        if self._stopping:
+            raise HandBack
+        answer = child.train(job_id)
+        if not answer.startswith(NEEDS_THREADS):
+            return answer
+        special = self._start(threads=int(answer.removeprefix(NEEDS_THREADS)))
+        try:
+            special.wait_ready()
+            if self._stopping:
+                raise HandBack
+            return special.train(job_id)
+        finally:
+            self._forget(special)
+
+    def stop(self) -> None:
+        """Ask every process to hand its job back."""
+        with self._lock:
+            self._stopping = True
+            for child in self._all:
+                child.stop()
+
+    def end(self) -> None:
+        """End every process."""
+        for child in list(self._all):
+            self._forget(child)
+
+    def _start(self, threads: int = 1) -> Child:
+        child = Child(threads)
+        with self._lock:
+            self._all.add(child)
+        return child
+
+    def _replace(self, child: Child) -> Child:
+        self._forget(child)
+        fresh = self._start()
+        if not self._stopping:
+            fresh.wait_ready()
+        return fresh
+
+    def _forget(self, child: Child) -> None:
+        with self._lock:
+            self._all.discard(child)
+        child.end()

@@ -1,0 +1,1 @@
+"""How fast Descent is, beside others that do the same work on the same core in the same run: `make bench`."""

@@ -1,0 +1,185 @@
+"""What of a training runs as machine code, and how it is bound to a run.
+
+The plain path, `engine.network` and `engine.optimizers` in NumPy, is the reference; this one computes the same numbers
+up to rounding. Networks whose matrices are small take whole blocks of steps in `engine.compiled`; for the others the
+matrix products stay with NumPy's BLAS, and only the optimizer's update is compiled. Which of the two it is follows
+from shapes alone. Numba is optional: it is imported when the first run needs it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from engine.arrays import VECTOR_BYTES, Array, empty
+from engine.batches import Layout
+from engine.losses import LOSSES
+from engine.network import Workspace
+from engine.optimizers import OPTIMIZERS
+from engine.spec import LayerSpec, NetworkSpec, OptimizerSpec, TrainingSpec
+
+COVERED_ACTIVATIONS = ("linear", "sigmoid", "tanh", "relu", "softmax")
+COVERED_LOSSES = ("quadratic", "mean_squared_error", "binary_cross_entropy", "cross_entropy")
+COVERED_OPTIMIZERS: Mapping[str, tuple[str, ...]] = {
+    "gradient_descent": (),
+    "momentum": ("momentum", "dampening"),
+    "adam": ("betas", "eps"),
+}
+"""Each optimizer with the parameters that may differ from their default, in the order that `engine.compiled` takes them."""
+
+UNTOUCHED = {
+    LayerSpec: ("units", "activation"),
+    NetworkSpec: ("n_inputs", "layers", "initializer", "bias"),
+    OptimizerSpec: ("name", "learning_rate", "parameters"),
+    TrainingSpec: (
+        "loss", "optimizer", "epochs", "batch_size", "shuffle", "seed", "dtype", "task", "early_stopping", "kernels",
+    ),
+}  # fmt: skip
+"""The fields of each specification that compiled steps follow or need not know. All others must be at their default."""
+
+LARGEST_MATRIX = 1 << 18
+"""Weights of the largest layer whose products are made of tiles; beyond, BLAS is as fast or faster."""
+
+
+def available(network: NetworkSpec, training: TrainingSpec) -> bool:
+    """Whether ``training.kernels`` may be ``"numba"``: Numba is here, and nothing is asked for that is not compiled."""
+    optimizer, layers = training.optimizer, network.layers
+    return (
+        all(layer.activation in COVERED_ACTIVATIONS for layer in layers)
+        and training.loss in COVERED_LOSSES
+        and optimizer.name in COVERED_OPTIMIZERS
+        and _other_parameters_at_default(optimizer)
+        and all(_other_fields_at_default(spec) for spec in (network, *layers, optimizer, training))
+        and is_installed()
+    )
+
+
+def _other_parameters_at_default(spec: OptimizerSpec) -> bool:
+    defaults = {parameter.name: parameter.default for parameter in OPTIMIZERS[spec.name].parameters}
+    followed = COVERED_OPTIMIZERS[spec.name]
+    return all(name in followed or value == defaults.get(name) for name, value in spec.parameters.items())
+
+
+def _other_fields_at_default(spec: Any) -> bool:
+    others = (field for field in fields(spec) if field.name not in UNTOUCHED[type(spec)])
+    return all(getattr(spec, field.name) == _default(field) for field in others)
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+@cache
+def is_installed() -> bool:
+    """Whether Numba is installed; to import it takes longer than most requests."""
+    return find_spec("numba") is not None
+
+
+def _compiled() -> Any:
+    return import_module("engine.compiled")
+
+
+def warm(dtype: str) -> None:
+    """Compile everything for a dtype, or load it from Numba's cache, so that no run has to wait for it."""
+    compiled = _compiled()
+    numbers, vector = np.zeros(3), np.zeros((3, 2), dtype)
+    layers = np.array([[1, 1, 0, 1, 0, 0, compiled.LINEAR]])
+    rows = np.zeros((6, 1, 1), dtype)
+    x, y, z, a, activations, deltas = (part.reshape(-1) for part in rows)
+    panel = np.zeros(1 << 10, dtype)
+    gradient, slots = np.zeros(2, dtype), vector[1:]
+    compiled.take_steps(
+        layers, 1.0, False, compiled.ADAM, numbers, 0, np.zeros(1), 1, 1,
+        x, y, z, a, vector[0], gradient, slots, activations, deltas, panel,
+    )  # fmt: skip
+    compiled.update(compiled.ADAM, numbers, 1, 0.0, vector[0], gradient, slots)
+
+
+class CompiledStepper:
+    """An optimizer's update as `engine.optimizers.Stepper` makes it, in one pass over the vectors."""
+
+    def __init__(
+        self,
+        spec: OptimizerSpec,
+        *,
+        theta: Float[Array, " n"],
+        gradient: Float[Array, " n"],
+        slots: Float[Array, "n_slots n"],
+    ) -> None:
+        compiled = _compiled()
+        self._update, self._code = compiled.update, compiled.OPTIMIZERS[spec.name]
+        self._numbers = _numbers(spec)
+        self._vectors = theta, gradient, slots
+
+    def step(self, number: int, learning_rate: float) -> None:
+        """Update the parameters with the gradient as it is now; the first step is number 1."""
+        self._update(self._code, self._numbers, number, learning_rate, *self._vectors)
+
+
+class CompiledSteps:
+    """The steps of a block, bound to the buffers of a run: one call takes them all, and allocates nothing of their size."""
+
+    def __init__(
+        self,
+        network: NetworkSpec,
+        training: TrainingSpec,
+        workspace: Workspace,
+        *,
+        theta: Float[Array, " n"],
+        slots: Float[Array, "n_slots n"],
+    ) -> None:
+        compiled, loss, spec, layout = _compiled(), LOSSES[training.loss], training.optimizer, workspace.layout
+        self._take_steps = compiled.take_steps
+        layers = _table(network, compiled)
+        self._before = (
+            layers,
+            loss.share(network.n_outputs),
+            network.layers[-1].activation == loss.collapses_with,
+            compiled.OPTIMIZERS[spec.name],
+            _numbers(spec),
+        )
+        self._batch_rows = layout.batch_rows
+        self._rates = np.full(-(-layout.block_rows // layout.batch_rows), spec.learning_rate)
+        blocks = (part.reshape(-1) for part in (workspace.x, workspace.y, workspace.z, workspace.a))
+        sizes = _buffer_sizes(network, layout, theta.itemsize)
+        buffers = (empty((size,), theta.dtype) for size in sizes)
+        self._after = (*blocks, theta, workspace.gradient, slots, *buffers)
+
+    def take(self, step: int, n_rows: int) -> None:
+        """Train on the first rows of the block, batch by batch, after ``step`` steps."""
+        self._take_steps(*self._before, step, self._rates, self._batch_rows, n_rows, *self._after)
+
+
+def made_of_tiles(network: NetworkSpec, layout: Layout) -> bool:
+    """Whether a run takes compiled steps; if not, NumPy's products and a compiled update."""
+    return not layout.sliced and max(n * n_prev for n_prev, n in pairwise(network.widths)) <= LARGEST_MATRIX
+
+
+def _numbers(spec: OptimizerSpec) -> Float[Array, " n"]:
+    """The optimizer's parameters in the order of `COVERED_OPTIMIZERS`, pairs one after the other."""
+    values = OPTIMIZERS[spec.name].complete(spec.parameters)
+    return np.array([x for name in COVERED_OPTIMIZERS[spec.name] for x in np.atleast_1d(values[name])], np.float64)
+
+
+def _table(network: NetworkSpec, compiled: Any) -> Array:
+    """A row for each layer, with the columns that `engine.compiled` names."""
+    rows, at, a_at, delta_at = [], 0, 0, 0
+    for layer, (n_prev, n) in zip(network.layers, pairwise(network.widths), strict=True):
+        b_at = at + n * n_prev if network.bias else -1
+        rows.append((n_prev, n, at, b_at, a_at, delta_at, compiled.ACTIVATIONS[layer.activation]))
+        at += n * (n_prev + network.bias)
+        a_at, delta_at = a_at + n, delta_at + n
+    return np.array(rows, np.int64)
+
+
+def _buffer_sizes(network: NetworkSpec, layout: Layout, itemsize: int) -> tuple[int, int, int]:
+    """How many numbers the hidden activations, the errors and a panel of a transposed matrix take."""
+    widths, rows = network.widths, layout.batch_rows
+    vector = VECTOR_BYTES // itemsize
+    return rows * sum(widths[1:-1]), rows * sum(widths[1:]), 2 * vector * (max(widths[:-1]) + vector)

@@ -1,0 +1,45 @@
+"""What the README tells a newcomer to type works as it is written."""
+
+import io
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.service import ROOT, Service
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_first_screen_shows_the_two_commands() -> None:
+    first_screen = README.splitlines()[:20]
+    for command in ("make serve", "make test"):
+        assert any(line.startswith(command) for line in first_screen)
+
+
+def test_the_first_model_is_made_by_the_lines_of_the_readme(service: Service, tmp_path: Path) -> None:
+    (script,) = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    script = script.replace("http://127.0.0.1:8000", str(service.http.base_url))
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    accuracy = re.search(r'"accuracy": ([\d.]+)', done.stdout)
+    assert accuracy is not None, done.stdout
+    assert float(accuracy[1]) >= 0.97
+    assert "epoch,train_loss,validation_loss,accuracy" in done.stdout
+    prediction = json.loads(done.stdout.strip().splitlines()[-1])["predictions"][0]
+    assert prediction["value"] == "Gentoo"
+    assert sum(prediction["probabilities"].values()) == pytest.approx(1)
+    with np.load(io.BytesIO((tmp_path / "penguins.npz").read_bytes()), allow_pickle=False) as weights:
+        assert weights["layers.0.weight"].shape == (16, 10)
+
+
+def test_every_file_that_the_readme_links_to_is_there() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
