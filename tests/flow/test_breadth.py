@@ -79,6 +79,13 @@ def test_every_loss_trains_where_it_belongs(service: Service, penguins: str) -> 
     all_succeed(service, jobs)
 
 
+@pytest.mark.parametrize("target", ["species", "sex"])
+def test_hinge_trains_and_predicts_a_class(service: Service, penguins: str, target: str) -> None:
+    job = {"dataset_id": penguins, "target": target, "network": {"hidden_layers": [8]}}
+    done = all_succeed(service, {"job": {**job, "training": {"loss": "hinge", "epochs": 30}}})["job"]
+    assert done["latest"]["metrics"]["accuracy"] > 0.7
+
+
 def test_dropout_batch_normalisation_and_penalties_train_and_predict(service: Service, penguins: str) -> None:
     job = {
         "dataset_id": penguins,
@@ -100,6 +107,7 @@ def test_dropout_batch_normalisation_and_penalties_train_and_predict(service: Se
     with np.load(io.BytesIO(service.weights(done["model_id"]))) as archive:
         names = set(archive.files)
         running = archive["layers.0.batch_norm.running_var"]
+        assert (np.linalg.norm(archive["layers.1.weight"], axis=1) <= 3.0 + 1e-5).all()
     assert {"layers.0.batch_norm.weight", "layers.0.batch_norm.running_mean", "layers.2.weight"} <= names
     layers = json.loads(service.weights(done["model_id"], "json"))["layers"]
     assert layers[1]["batch_norm"] is None
@@ -139,3 +147,33 @@ def test_a_hinge_on_numbers_is_refused(service: Service, penguins: str) -> None:
     body = problem(service.http.post("/v1/jobs", json=job), 422, "invalid_request")
     (fault,) = (error for error in body["errors"] if error["pointer"] == "/training/loss")
     assert "mean_squared_error" in fault["allowed"]
+
+
+def test_impossible_combinations_are_refused_all_at_once(service: Service, penguins: str) -> None:
+    body = {
+        "dataset_id": penguins,
+        "target": "flipper_length_mm",
+        "network": {
+            "hidden_layers": [{"units": 4, "dropout": 0.5}],
+            "initializer": "constant",
+            "initializer_parameters": {"size": 1.0},
+        },
+        "training": {
+            "loss": "hinge",
+            "loss_parameters": {"delta": 1.0},
+            "optimizer": {"name": "lbfgs"},
+            "label_smoothing": 0.1,
+            "max_norm": 1.0,
+        },
+    }
+    answer = service.http.post("/v1/jobs", json=body)
+    assert answer.status_code == 422
+    assert pointers(answer.json()) == {
+        "/training/loss",
+        "/training/loss_parameters/delta",
+        "/training/batch_size",
+        "/training/label_smoothing",
+        "/training/max_norm",
+        "/network/hidden_layers/0/dropout",
+        "/network/initializer_parameters/size",
+    }
