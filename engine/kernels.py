@@ -15,10 +15,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
 from engine.arrays import VECTOR_BYTES, Array, empty
-from engine.batches import Layout
+from engine.batches import Layout, Reader
 from engine.losses import LOSSES
 from engine.network import Workspace
 from engine.optimizers import OPTIMIZERS
@@ -90,13 +90,13 @@ def warm(dtype: str) -> None:
     compiled = _compiled()
     numbers, vector = np.zeros(3), np.zeros((3, 2), dtype)
     layers = np.array([[1, 1, 0, 1, 0, 0, compiled.LINEAR]])
-    rows = np.zeros((6, 1, 1), dtype)
-    x, y, z, a, activations, deltas = (part.reshape(-1) for part in rows)
+    x, y, z, a, activations, deltas = np.zeros((6, 1), dtype)
     panel = np.zeros(1 << 10, dtype)
     gradient, slots = np.zeros(2, dtype), vector[1:]
     compiled.take_steps(
-        layers, 1.0, False, compiled.ADAM, numbers, 0, np.zeros(1), 1, 1,
-        x, y, z, a, vector[0], gradient, slots, activations, deltas, panel,
+        layers, 1.0, False, compiled.SQUARES, compiled.NOTHING, 0.5, compiled.ADAM, numbers, 0, np.zeros(1), 1,
+        x, y, np.zeros(1, np.intp), 0, 1, np.zeros(1), x, y, z, a,
+        vector[0], gradient, slots, activations, deltas, panel,
     )  # fmt: skip
     compiled.update(compiled.ADAM, numbers, 1, 0.0, vector[0], gradient, slots)
 
@@ -123,37 +123,64 @@ class CompiledStepper:
 
 
 class CompiledSteps:
-    """The steps of a block, bound to the buffers of a run: one call takes them all, and allocates nothing of their size."""
+    """The steps of a block, bound to the rows and the buffers of a run: one call takes them all, and allocates nothing.
+
+    Rows are copied batch by batch from where they are, in the order that ``reader`` draws; their costs, and what is
+    ``measured`` beside it, are added up on the way.
+    """
 
     def __init__(
         self,
         network: NetworkSpec,
         training: TrainingSpec,
         workspace: Workspace,
+        reader: Reader,
         *,
+        measured: bool,
         theta: Float[Array, " n"],
         slots: Float[Array, "n_slots n"],
     ) -> None:
         compiled, loss, spec, layout = _compiled(), LOSSES[training.loss], training.optimizer, workspace.layout
         self._take_steps = compiled.take_steps
-        layers = _table(network, compiled)
+        task = compiled.CLASSES if training.task == "classification" else compiled.NUMBERS
         self._before = (
-            layers,
+            _table(network, compiled),
             loss.share(network.n_outputs),
             network.layers[-1].activation == loss.collapses_with,
+            compiled.COSTS[training.loss],
+            task if measured else compiled.NOTHING,
+            loss.threshold,
             compiled.OPTIMIZERS[spec.name],
             _numbers(spec),
         )
-        self._batch_rows = layout.batch_rows
-        self._rates = np.full(-(-layout.block_rows // layout.batch_rows), spec.learning_rate)
+        rates = np.full(-(-layout.block_rows // layout.batch_rows), spec.learning_rate)
+        self._rows = rates, layout.batch_rows, *(_flat(rows) for rows in reader.sources), reader.order
+        self._sources = reader.sources  # the flat views do not keep them
         blocks = (part.reshape(-1) for part in (workspace.x, workspace.y, workspace.z, workspace.a))
         sizes = _buffer_sizes(network, layout, theta.itemsize)
         buffers = (empty((size,), theta.dtype) for size in sizes)
         self._after = (*blocks, theta, workspace.gradient, slots, *buffers)
 
-    def take(self, step: int, n_rows: int) -> None:
-        """Train on the first rows of the block, batch by batch, after ``step`` steps."""
-        self._take_steps(*self._before, step, self._rates, self._batch_rows, n_rows, *self._after)
+    def take(self, step: int, start: int, stop: int, tally: Float64[Array, " n_sums"]) -> None:
+        """Train on the rows from place ``start`` of the order to before ``stop``, batch by batch, after ``step`` steps."""
+        self._take_steps(*self._before, step, *self._rows, start, stop - start, tally, *self._after)
+
+
+class _Flat:
+    """What NumPy makes an array of that is one-dimensional, and not said to be read-only.
+
+    Machine code is made for each type of array, and a read-only one is another type; the steps only read their rows.
+    """
+
+    def __init__(self, rows: Array) -> None:
+        shape, place = (rows.size,), (rows.__array_interface__["data"][0], False)
+        self.__array_interface__ = {**rows.__array_interface__, "shape": shape, "strides": None, "data": place}
+
+
+def _flat(rows: Float[Array, "n columns"]) -> Float[Array, " n_numbers"]:
+    assert rows.flags.c_contiguous, "`engine.checks.check_rows` lets no others in"
+    flat: Array = np.asarray(_Flat(rows))
+    return flat
 
 
 def made_of_tiles(network: NetworkSpec, layout: Layout) -> bool:

@@ -111,13 +111,13 @@ class _Run:
             rows, shuffle=self._shuffle, x=held.x, y=held.y, weights=held.weights, smoothing=smoothing
         )
         self._bind_optimizer()
-        self._bind_compiled()
         self._evaluation: Evaluation | None = None
         self._metrics: Metrics | None = None
         if validation is not None:
             self._evaluation = Evaluation(network, training, state.parameters, state.statistics[0], validation)
         else:
             self._metrics = Metrics(training.task, rows, self._layout.block_rows, loss.threshold)
+        self._bind_compiled()
 
     def _bind_optimizer(self) -> None:
         """Bind what comes after the gradient: penalties, clipping, schedule, and the rule or the search."""
@@ -155,7 +155,13 @@ class _Run:
         )
         if made_of_tiles(network, self._layout):
             self._compiled_steps = CompiledSteps(
-                network, training, workspace, theta=state.parameters, slots=state.slots
+                network,
+                training,
+                workspace,
+                self._reader,
+                measured=self._metrics is not None,
+                theta=state.parameters,
+                slots=state.slots,
             )
 
     def events(self) -> Iterator[EpochReport | None]:
@@ -212,13 +218,12 @@ class _Run:
     def _block_of_steps(self, start: int, stop: int) -> Iterator[None]:
         """One step for each batch of a block; never pauses."""
         state, workspace, n = self._state, self._workspace, stop - start
-        self._reader.read(start, stop)
         if self._compiled_steps is not None:
-            self._compiled_steps.take(state.step, n)
+            self._compiled_steps.take(state.step, start, stop, state.tally)
             state.step += -(-n // self._layout.batch_rows)
-            self._tally(state.tally, n)
             state.position = stop
             return iter(())
+        self._reader.read(start, stop)
         for begin, end in spans(0, n, self._layout.batch_rows):
             batch = workspace.pass_over(begin, end, end - begin)
             forward(batch)

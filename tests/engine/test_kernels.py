@@ -182,8 +182,9 @@ def test_compiled_steps_do_not_hide_what_is_no_number(hidden, output, loss, plac
 @pytest.mark.parametrize("dtype", CLOSE)
 def test_compiled_divergence_leaves_the_last_finite_state(optimizer, dtype):
     net, data = network(2, 4, 1, hidden="relu"), rows(12, 2, 1, dtype=dtype)
-    spec = training(optimizer=optimizer, learning_rate=1e4, epochs=1000, batch_size=5, dtype=dtype, kernels="numba")
-    state, saved = initial_state(net, spec), []
+    spec = training(optimizer=optimizer, learning_rate=10.0, epochs=1000, batch_size=5, dtype=dtype, kernels="numba")
+    state = initial_state(net, spec)
+    saved = [dump(state)]
     with pytest.raises(Diverged):
         saved.extend(dump(state) for _ in train(net, spec, state, data))
     assert dump(state) == saved[-1]

@@ -195,7 +195,7 @@ def test_rows_that_do_not_fit_are_refused(data):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_divergence_leaves_the_last_finite_state(optimizer, dtype):
     net, data = network(2, 4, 1, hidden="relu"), rows(12, 2, 1, dtype=dtype)
-    spec = training(optimizer=optimizer, learning_rate=1e4, epochs=1000, batch_size=5, dtype=dtype)
+    spec = training(optimizer=optimizer, learning_rate=10.0, epochs=1000, batch_size=5, dtype=dtype)
     state, saved = initial_state(net, spec), []
     with pytest.raises(Diverged) as raised:
         saved.extend(dump(state) for _ in train(net, spec, state, data))

@@ -1,0 +1,356 @@
+"""Parts of machine code that are given to LLVM as vectors: tiles of matrix products, which stay in the registers.
+
+Every array is flat and C-ordered; ``_at`` is where a matrix begins in it, and a row of a matrix follows the last.
+Nothing is allocated.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from engine.vectors import (
+    DOTS,
+    IS_X86,
+    LINE_BYTES,
+    NARROW_ROWS,
+    TILE_ROWS,
+    TILE_VECTORS,
+    Vectors,
+    inlined,
+    pointer_to,
+)
+
+
+def _tile(rows: int, vectors: int, *, whole: bool = False, few: bool = False) -> Any:
+    """The product of ``rows`` rows of a matrix with a panel of another, of ``vectors`` vectors a row.
+
+    With ``whole`` there are as many columns; if not, those beyond are neither read nor written. With ``few`` there may be
+    as little as one row (``m`` tells): the last one is then made again.
+
+    ``tile(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at, floor, slope,
+    slope_at)`` writes, for each row *i* and each *j* before ``columns``, ``c[c_at + i c_row + j] = sum_p a[a_at + i a_row
+    + p a_step] b[b_at + p b_step + j]``. It adds ``start[start_at + j]`` unless ``start_at`` is negative, gives at least
+    ``floor``, and, unless ``slope_at`` is negative, multiplies by 0 where ``slope[slope_at + i c_row + j]`` is not positive.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at = arguments[:15]
+        floor, slope, slope_at = arguments[15:]
+        kind = signature.args[0]
+        vector = Vectors(builder, kind.dtype)
+        a, b, c, slope = (
+            pointer_to(context, builder, kind, x, at) for x, at in ((a, a_at), (b, b_at), (c, c_at), (slope, slope_at))
+        )
+        zero = ir.Constant(ir.IntType(64), 0)
+        lengths = [ir.Constant(ir.IntType(64), v * vector.length) for v in range(vectors)]
+        masks = [None if whole else vector.first(builder.sub(columns, length)) for length in lengths]
+        numbers = [ir.Constant(ir.IntType(64), i) for i in range(rows)]
+        if few:
+            numbers = [_at_most(builder, number, builder.sub(m, ir.Constant(ir.IntType(64), 1))) for number in numbers]
+        places = [builder.mul(a_row, number) for number in numbers]
+        start = pointer_to(context, builder, kind, start, start_at)
+        given = builder.select(builder.icmp_signed("<", start_at, zero), zero, columns)
+        first = [vector.load(builder.gep(start, [v]), vector.first(builder.sub(given, v))) for v in lengths]
+        sums = [[cgutils.alloca_once_value(builder, part) for part in first] for _ in numbers]
+        with cgutils.for_range(builder, k) as loop:
+            b_p = builder.gep(b, [builder.mul(loop.index, b_step)])
+            a_p = builder.gep(a, [builder.mul(loop.index, a_step)])
+            panel = [vector.load(builder.gep(b_p, [length]), mask) for length, mask in zip(lengths, masks, strict=True)]
+            for place, row in zip(places, sums, strict=True):
+                factor = vector.fill(builder.load(builder.gep(a_p, [place])))
+                for part, total in zip(panel, row, strict=True):
+                    builder.store(vector.add_product(factor, part, builder.load(total)), total)
+        with builder.if_then(builder.icmp_signed(">=", slope_at, zero)):
+            for number, row in zip(numbers, sums, strict=True):
+                slope_i = builder.gep(slope, [builder.mul(c_row, number)])
+                for length, mask, total in zip(lengths, masks, row, strict=True):
+                    is_up = builder.fcmp_ordered(">", vector.load(builder.gep(slope_i, [length]), mask), vector.zero())
+                    factor = builder.select(is_up, vector.constant(1.0), vector.zero())
+                    builder.store(builder.fmul(builder.load(total), factor), total)
+        least = vector.fill(floor)
+        for number, row in zip(numbers, sums, strict=True):
+            c_i = builder.gep(c, [builder.mul(c_row, number)])
+            for length, mask, total in zip(lengths, masks, row, strict=True):
+                value = builder.load(total)
+                # A NaN is not below the floor: it stays.
+                value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
+                vector.store(value, builder.gep(c_i, [length]), mask)
+        return context.get_dummy_value()
+
+    def tile(
+        typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, b: Any, b_at: Any, b_step: Any,
+        c: Any, c_at: Any, c_row: Any, m: Any, k: Any, columns: Any, start: Any, start_at: Any,
+        floor: Any, slope: Any, slope_at: Any,
+    ) -> Any:  # fmt: skip
+        del typing, a_at, a_row, a_step, b_at, b_step, c_at, c_row, m, k, columns, start_at, floor, slope_at
+        i = types.intp
+        return types.void(a, i, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i), generate
+
+    return intrinsic(tile)
+
+
+def _at_most(builder: Any, number: Any, most: Any) -> Any:
+    return builder.select(builder.icmp_signed("<", number, most), number, most)
+
+
+def _dots(rows: int, columns: int) -> Any:
+    """The products of ``rows`` rows of one matrix with ``columns`` rows of another, both along their rows.
+
+    ``dots(a, a_at, w, w_at, c, c_at, c_row, k, m, n, start, start_at, floor)`` writes, for *i* before ``m`` and *j*
+    before ``n``, ``c[c_at + i c_row + j] = sum_p a[a_at + i k + p] w[w_at + j k + p]``, with ``start`` and ``floor`` as
+    in a tile. Where there are fewer rows or columns, the last is made again.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, a_at, w, w_at, c, c_at, c_row, k, m, n, start, start_at, floor = arguments
+        kind, integer = signature.args[0], ir.IntType(64)
+        vector = Vectors(builder, kind.dtype)
+        a, w, c, start = (
+            pointer_to(context, builder, kind, x, at) for x, at in ((a, a_at), (w, w_at), (c, c_at), (start, start_at))
+        )
+        one, zero, length = (ir.Constant(integer, number) for number in (1, 0, vector.length))
+        lines = [_at_most(builder, ir.Constant(integer, i), builder.sub(m, one)) for i in range(rows)]
+        units = [_at_most(builder, ir.Constant(integer, j), builder.sub(n, one)) for j in range(columns)]
+        from_a = [builder.gep(a, [builder.mul(line, k)]) for line in lines]
+        from_w = [builder.gep(w, [builder.mul(unit, k)]) for unit in units]
+        sums = [[cgutils.alloca_once_value(builder, vector.zero()) for _ in units] for _ in lines]
+
+        def add(at: Any, mask: Any | None) -> None:
+            parts = [vector.load(builder.gep(pointer, [at]), mask) for pointer in from_w]
+            for pointer, row in zip(from_a, sums, strict=True):
+                factor = vector.load(builder.gep(pointer, [at]), mask)
+                for part, total in zip(parts, row, strict=True):
+                    builder.store(vector.add_product(factor, part, builder.load(total)), total)
+
+        whole = builder.udiv(k, length)
+        with cgutils.for_range(builder, whole) as loop:
+            add(builder.mul(loop.index, length), None)
+        done = builder.mul(whole, length)
+        rest = builder.sub(k, done)
+        with builder.if_then(builder.icmp_signed(">", rest, zero)):
+            add(done, vector.first(rest))
+
+        totals = vector.totals([builder.load(total) for row in sums for total in row])
+        has_start = builder.icmp_signed(">=", start_at, zero)
+        for j, unit in enumerate(units):
+            first = cgutils.alloca_once_value(builder, ir.Constant(floor.type, 0.0))
+            with builder.if_then(has_start):
+                builder.store(builder.load(builder.gep(start, [unit])), first)
+            for i, line in enumerate(lines):
+                value = builder.fadd(totals[i * columns + j], builder.load(first))
+                value = builder.select(builder.fcmp_ordered("<", value, floor), floor, value)
+                builder.store(value, builder.gep(c, [builder.add(builder.mul(line, c_row), unit)]))
+        return context.get_dummy_value()
+
+    def dots(
+        typing: Any, a: Any, a_at: Any, w: Any, w_at: Any, c: Any, c_at: Any, c_row: Any, k: Any, m: Any, n: Any,
+        start: Any, start_at: Any, floor: Any,
+    ) -> Any:  # fmt: skip
+        del typing, a_at, w_at, c_at, c_row, k, m, n, start_at, floor
+        i = types.intp
+        return types.void(a, i, w, i, c, i, i, i, i, i, start, i, a.dtype), generate
+
+    return intrinsic(dots)
+
+
+def _sums_of_rows(vectors: int, rows_at_once: int) -> Any:
+    """The sums over the rows of the first ``columns`` columns, so many vectors or less, of a matrix of ``n`` columns."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, at, rows, n, columns, out, out_at = arguments
+        kind, integer = signature.args[0], ir.IntType(64)
+        vector = Vectors(builder, kind.dtype)
+        a, out = (pointer_to(context, builder, kind, x, where) for x, where in ((a, at), (out, out_at)))
+        lengths = [ir.Constant(integer, v * vector.length) for v in range(vectors)]
+        masks = [vector.first(builder.sub(columns, length)) for length in lengths]
+        sums = [[cgutils.alloca_once_value(builder, vector.zero()) for _ in lengths] for _ in range(rows_at_once)]
+        at_once = ir.Constant(integer, rows_at_once)
+        done = builder.mul(builder.udiv(rows, at_once), at_once)
+
+        def add(row: Any, totals: list[Any]) -> None:
+            place = builder.gep(a, [builder.mul(row, n)])
+            for length, mask, total in zip(lengths, masks, totals, strict=True):
+                part = vector.load(builder.gep(place, [length]), mask)
+                builder.store(builder.fadd(builder.load(total), part), total)
+
+        with cgutils.for_range_slice(builder, ir.Constant(integer, 0), done, at_once) as (row, _):
+            for number, totals in enumerate(sums):
+                add(builder.add(row, ir.Constant(integer, number)), totals)
+        with cgutils.for_range_slice(builder, done, rows, ir.Constant(integer, 1)) as (row, _):
+            add(row, sums[0])
+        for v, (length, mask) in enumerate(zip(lengths, masks, strict=True)):
+            total = builder.load(sums[0][v])
+            for other in sums[1:]:
+                total = builder.fadd(total, builder.load(other[v]))
+            vector.store(total, builder.gep(out, [length]), mask)
+        return context.get_dummy_value()
+
+    def sums_of_rows(typing: Any, a: Any, at: Any, rows: Any, n: Any, columns: Any, out: Any, out_at: Any) -> Any:
+        del typing, at, rows, n, columns, out_at
+        i = types.intp
+        return types.void(a, i, i, i, i, out, i), generate
+
+    return intrinsic(sums_of_rows)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def copy(typing: Any, source: Any, at: Any, width: Any, out: Any, out_at: Any) -> Any:
+    """Copy ``width`` numbers."""
+    del typing, at, width, out_at
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, at, width, out, out_at = arguments
+        kind = signature.args[0]
+        vector = Vectors(builder, kind.dtype)
+        source, out = (pointer_to(context, builder, kind, x, where) for x, where in ((source, at), (out, out_at)))
+
+        def copy(place: Any, mask: Any | None) -> None:
+            vector.store(vector.load(builder.gep(source, [place]), mask), builder.gep(out, [place]), mask)
+
+        vector.over(width, copy)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(source, i, i, out, i), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def fetch(typing: Any, source: Any, at: Any, width: Any) -> Any:
+    """Have ``width`` numbers brought nearer, without waiting for them."""
+    del typing, at, width
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, at, width = arguments
+        kind, byte, flag = signature.args[0], ir.IntType(8).as_pointer(), ir.IntType(32)
+        source = pointer_to(context, builder, kind, source, at)
+        instruction = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        prefetch = cgutils.get_or_insert_function(builder.module, instruction, "llvm.prefetch.p0")
+        line = ir.Constant(ir.IntType(64), LINE_BYTES // (kind.dtype.bitwidth // 8))
+        read, near, data = (ir.Constant(flag, number) for number in (0, 3, 1))
+        lines = builder.udiv(builder.add(width, builder.sub(line, ir.Constant(ir.IntType(64), 1))), line)
+        with cgutils.for_range(builder, lines) as loop:
+            place = builder.gep(source, [builder.mul(loop.index, line)])
+            builder.call(prefetch, [builder.bitcast(place, byte), read, near, data])
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(source, i, i), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def unowned(typing: Any, array: Any) -> Any:
+    """The array without its owner, the references to which would else be counted at every slice."""
+    del typing
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        view = context.make_array(signature.args[0])(context, builder, arguments[0])
+        view.meminfo = cgutils.get_null_value(view.meminfo.type)
+        view.parent = cgutils.get_null_value(view.parent.type)
+        return view._getvalue()
+
+    return array(array), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def adam_vectors(
+    typing: Any, theta: Any, gradient: Any, m: Any, v: Any, kept_1: Any, kept_2: Any, least: Any, rate: Any
+) -> Any:
+    """``m = kept_1 m + g``, ``v = kept_2 v + g^2``, ``theta -= rate m / (sqrt(v) + least)``, vector by vector."""
+    del typing, kept_1, kept_2, least, rate
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        vector = Vectors(builder, kind.dtype)
+        arrays = [context.make_array(kind)(context, builder, array) for array in arguments[:4]]
+        pointers = [array.data for array in arrays]
+        kept_1, kept_2, least, rate = (vector.fill(number) for number in arguments[4:])
+
+        def update(place: Any, mask: Any | None) -> None:
+            places = [builder.gep(pointer, [place]) for pointer in pointers]
+            theta, gradient, m, v = (vector.load(pointer, mask) for pointer in places)
+            m = vector.add_product(kept_1, m, gradient)
+            v = vector.add_product(kept_2, v, builder.fmul(gradient, gradient))
+            step = vector.quotient(builder.fmul(rate, m), builder.fadd(vector.root(v), least))
+            for value, pointer in ((m, places[2]), (v, places[3]), (builder.fsub(theta, step), places[0])):
+                vector.store(value, pointer, mask)
+
+        vector.over(arrays[0].nitems, update)
+        return context.get_dummy_value()
+
+    a = theta.dtype
+    return types.void(theta, gradient, m, v, a, a, a, a), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def transpose_block(
+    typing: Any, w: Any, w_at: Any, w_row: Any, rows: Any, columns: Any, out: Any, out_at: Any, out_row: Any
+) -> Any:
+    """Transpose a square as wide as a vector; beyond ``rows`` and ``columns`` there is anything in ``out``."""
+    del typing, w_at, w_row, rows, columns, out_at, out_row
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        w, w_at, w_row, rows, columns, out, out_at, out_row = arguments
+        vector = Vectors(builder, signature.args[0].dtype)
+        w, out = (pointer_to(context, builder, signature.args[0], x, at) for x, at in ((w, w_at), (out, out_at)))
+        mask, whole = vector.first(columns), vector.first(ir.Constant(ir.IntType(64), vector.length))
+        last = builder.sub(rows, ir.Constant(ir.IntType(64), 1))
+        lines = []
+        for i in range(vector.length):
+            number = ir.Constant(ir.IntType(64), i)
+            inside = builder.select(builder.icmp_signed("<", number, last), number, last)
+            lines.append(vector.load(builder.gep(w, [builder.mul(inside, w_row)]), mask))
+        size = vector.length // 2
+        while size:
+            for i in (i for i in range(vector.length) if not i & size):
+                lines[i], lines[i + size] = vector.swap(lines[i], lines[i + size], size)
+            size //= 2
+        for i, line in enumerate(lines):
+            number = ir.Constant(ir.IntType(64), i)
+            vector.store(line, builder.gep(out, [builder.mul(number, out_row)]), whole)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(w, i, i, i, i, out, i, i), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def swap_control_word(typing: Any, word: Any) -> Any:
+    """Set how the machine treats special numbers, and give what was set before; 0 is for "read, and change nothing"."""
+    del typing
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        del context, signature
+        kind = ir.IntType(32)
+        before = cgutils.alloca_once_value(builder, ir.Constant(kind, 0))
+        if IS_X86:
+            wanted = cgutils.alloca_once_value(builder, arguments[0])
+            byte = ir.IntType(8).as_pointer()
+            instruction = ir.FunctionType(ir.VoidType(), [byte])
+            read, write = (
+                cgutils.get_or_insert_function(builder.module, instruction, f"llvm.x86.sse.{name}")
+                for name in ("stmxcsr", "ldmxcsr")
+            )
+            builder.call(read, [builder.bitcast(before, byte)])
+            with builder.if_then(builder.icmp_unsigned("!=", arguments[0], ir.Constant(kind, 0))):
+                builder.call(write, [builder.bitcast(wanted, byte)])
+        return builder.load(before)
+
+    return types.uint32(types.uint32), generate
+
+
+@inlined
+def flush_denormals() -> int:
+    """Let numbers below the normal ones be 0: moments that fade away would else be a hundred times slower."""
+    before = swap_control_word(np.uint32(0))
+    swap_control_word(np.uint32(before | 0x8040))
+    return before
+
+
+whole_tile, wide_tile = _tile(TILE_ROWS, TILE_VECTORS, whole=True), _tile(TILE_ROWS, TILE_VECTORS)
+slim_tile, low_tile = _tile(TILE_ROWS, 1), _tile(4, TILE_VECTORS, few=True)
+slim_sums, wide_sums = _sums_of_rows(1, 4), _sums_of_rows(4, 1)
+dots_in_a_square, dots_of_one, dots_of_two = _dots(*DOTS), _dots(NARROW_ROWS, 1), _dots(NARROW_ROWS, 2)

@@ -1,0 +1,183 @@
+"""What the machine has: LLVM's vectors for the tiles, and how a function becomes machine code.
+
+``contract`` lets LLVM multiply and add in one go; it may not assume that numbers are finite, nor change the order of a
+sum.
+"""
+
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features, get_process_triple
+from numba import njit
+from numba.core import cgutils
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+IS_X86 = get_process_triple().startswith("x86_64")
+_FEATURES = get_host_cpu_features()
+VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx") else 16
+TILE_ROWS = 4 if VECTOR_BYTES == 32 else 8
+"""With `TILE_VECTORS`, as many sums as the registers hold: there are 16 of 32 bytes, and 32 of the others."""
+TILE_VECTORS = 2
+DOTS, NARROW_ROWS = ((3, 3), 4) if VECTOR_BYTES == 32 else ((5, 5), 8)
+FEW_ROWS, LONG_ROW = 16, 64
+"""Up to so many rows, and from so many inputs on, transposing ``W`` takes longer than it gains."""
+LINE_BYTES = 64
+ROWS_AHEAD = 4
+PANEL_BYTES = TILE_VECTORS * VECTOR_BYTES
+SOURCES = ("vectors.py", "tiles.py", "elementwise.py", "compiled.py")
+"""The files that all machine code is made from."""
+
+
+def compiled(function: F) -> F:
+    """The function as machine code, kept on disk where there is a place that can be written to.
+
+    What is kept is out of date when any of `SOURCES` has changed: by itself, Numba looks at the function's own file only.
+    """
+    options = {"fastmath": {"contract"}, "error_model": "numpy"}
+    try:
+        dispatcher = njit(cache=True, **options)(function)
+    except RuntimeError:
+        return cast("F", njit(**options)(function))
+    sources = b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)
+    dispatcher._cache._cache_file._source_stamp = sha256(sources).hexdigest()
+    return cast("F", dispatcher)
+
+
+def inlined(function: F) -> F:
+    """A part of a compiled function."""
+    return cast("F", njit(fastmath={"contract"}, error_model="numpy")(function))
+
+
+class Vectors:
+    """Vectors of one dtype, as LLVM's instructions on them."""
+
+    def __init__(self, builder: Any, dtype: Any) -> None:
+        self._builder = builder
+        self._itemsize = dtype.bitwidth // 8
+        self.length = VECTOR_BYTES // self._itemsize
+        self._type = ir.VectorType(ir.FloatType() if self._itemsize == 4 else ir.DoubleType(), self.length)
+        self._name = f"v{self.length}f{dtype.bitwidth}"
+
+    def _call(self, name: str, result: Any, *arguments: Any) -> Any:
+        kind = ir.FunctionType(result, [argument.type for argument in arguments])
+        function = cgutils.get_or_insert_function(self._builder.module, kind, f"llvm.{name}")
+        return self._builder.call(function, arguments)
+
+    def _places(self, places: list[int]) -> Any:
+        return ir.Constant(ir.VectorType(ir.IntType(32), self.length), places)
+
+    def _at(self, pointer: Any) -> Any:
+        return self._builder.bitcast(pointer, self._type.as_pointer())
+
+    def fill(self, number: Any) -> Any:
+        """The number in every place."""
+        nothing = ir.Constant(ir.VectorType(number.type, self.length), ir.Undefined)
+        first = self._builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
+        return self._builder.shuffle_vector(first, nothing, self._places([0] * self.length))
+
+    def zero(self) -> Any:
+        """0 in every place."""
+        return ir.Constant(self._type, [0.0] * self.length)
+
+    def first(self, count: Any) -> Any:
+        """A mask of the first ``count`` places: none if it is negative, all if it is large."""
+        places = ir.Constant(ir.VectorType(ir.IntType(64), self.length), list(range(self.length)))
+        return self._builder.icmp_signed("<", places, self.fill(count))
+
+    def load(self, pointer: Any, mask: Any | None) -> Any:
+        """What is in memory, and 0 where the mask is not: nothing is touched there. Without a mask all is loaded."""
+        if mask is None:
+            return self._builder.load(self._at(pointer), align=self._itemsize)
+        align = ir.Constant(ir.IntType(32), self._itemsize)
+        return self._call(f"masked.load.{self._name}.p0", self._type, self._at(pointer), align, mask, self.zero())
+
+    def store(self, vector: Any, pointer: Any, mask: Any | None) -> None:
+        """Write to memory where the mask is."""
+        if mask is None:
+            self._builder.store(vector, self._at(pointer), align=self._itemsize)
+            return
+        align = ir.Constant(ir.IntType(32), self._itemsize)
+        self._call(f"masked.store.{self._name}.p0", ir.VoidType(), vector, self._at(pointer), align, mask)
+
+    def add_product(self, x: Any, y: Any, total: Any) -> Any:
+        """``x y + total``, in one go where the machine can."""
+        return self._call(f"fmuladd.{self._name}", self._type, x, y, total)
+
+    def constant(self, number: float) -> Any:
+        """The number, known now, in every place."""
+        return ir.Constant(self._type, [number] * self.length)
+
+    def over(self, count: Any, act: Callable[[Any, Any | None], None]) -> None:
+        """Do ``act(place, mask)`` for each vector of ``count`` numbers; only the last one has a mask."""
+        builder, length = self._builder, ir.Constant(ir.IntType(64), self.length)
+        whole = builder.udiv(count, length)
+        with cgutils.for_range(builder, whole) as loop:
+            act(builder.mul(loop.index, length), None)
+        done = builder.mul(whole, length)
+        with builder.if_then(builder.icmp_signed("<", done, count)):
+            act(done, self.first(builder.sub(count, done)))
+
+    def _estimates(self) -> bool:
+        """Whether the machine has estimates that a step of Newton's makes as good as single precision."""
+        return bool(IS_X86 and VECTOR_BYTES == 64 and self._itemsize == 4)
+
+    def _estimate(self, name: str, x: Any) -> Any:
+        every = ir.IntType(16)
+        kind = ir.FunctionType(self._type, [self._type, self._type, every])
+        function = cgutils.get_or_insert_function(self._builder.module, kind, f"llvm.x86.avx512.{name}14.ps.512")
+        return self._builder.call(function, [x, self.zero(), ir.Constant(every, 0xFFFF)])
+
+    def root(self, x: Any) -> Any:
+        """The square root of numbers of at least 0."""
+        if not self._estimates():
+            return self._call(f"sqrt.{self._name}", self._type, x)
+        builder = self._builder
+        # Within the normal numbers; a NaN is neither smaller nor larger, and stays.
+        for comparison, bound in (("<", 1.2e-38), (">", 3.4e38)):
+            limit = self.constant(bound)
+            x = builder.select(builder.fcmp_ordered(comparison, x, limit), limit, x)
+        guess = self._estimate("rsqrt", x)
+        root = builder.fmul(x, guess)
+        error = self.add_product(builder.fneg(root), guess, self.constant(1.0))
+        return self.add_product(builder.fmul(root, self.constant(0.5)), error, root)
+
+    def quotient(self, x: Any, y: Any) -> Any:
+        """``x / y``."""
+        if not self._estimates():
+            return self._builder.fdiv(x, y)
+        builder = self._builder
+        guess = self._estimate("rcp", y)
+        quotient = builder.fmul(x, guess)
+        error = self.add_product(builder.fneg(quotient), y, x)
+        return self.add_product(error, guess, quotient)
+
+    def totals(self, vectors: list[Any]) -> list[Any]:
+        """The sum of the places of each vector."""
+        builder, found = self._builder, []
+        for begin in range(0, len(vectors), self.length):
+            group = vectors[begin : begin + self.length]
+            lines = group + [self.zero()] * (self.length - len(group))
+            size = self.length // 2
+            while size:
+                lines = [builder.fadd(*self.swap(lines[i], lines[i + size], size)) for i in range(size)]
+                size //= 2
+            places = (ir.Constant(ir.IntType(32), i) for i in range(len(group)))
+            found += [builder.extract_element(lines[0], place) for place in places]
+        return found
+
+    def swap(self, upper: Any, lower: Any, size: int) -> tuple[Any, Any]:
+        """Exchange the blocks of ``size`` places off the diagonal of two rows: a step of a transposition."""
+        n = self.length
+        first = [i if not i & size else n + i - size for i in range(n)]
+        second = [i + size if not i & size else n + i for i in range(n)]
+        shuffle = self._builder.shuffle_vector
+        return shuffle(upper, lower, self._places(first)), shuffle(upper, lower, self._places(second))
+
+
+def pointer_to(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
+    """The address of a number of a flat array."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [at])
