@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app.contract.problems import Problem, ProblemFault
-from app.errors import DescentError, Fault, InvalidRequest, Unavailable, UnsupportedFormat
+from app.errors import DescentError, Fault, InvalidRequest, Unavailable, UnsupportedFormat, WrongOffset
 from app.store.session import DatabaseDown
 
 MEDIA_TYPE = "application/problem+json"
@@ -90,7 +90,9 @@ def for_status(status: int, headers: Mapping[str, str] | None = None) -> Respons
 
 async def _descent_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, DescentError)
-    headers = {"Retry-After": RETRY_AFTER_S} if isinstance(error, Unavailable) else None
+    headers = {"Retry-After": RETRY_AFTER_S} if isinstance(error, Unavailable) else {}
+    if isinstance(error, WrongOffset):
+        headers["Upload-Offset"] = str(error.offset)
     return problem(error.status, error.code, error.title, error.detail, error.faults, headers)
 
 
