@@ -131,8 +131,6 @@ def begin_piece(
     """
     row, file = _open(installation, owner, upload_id)
     try:
-        if row.dataset_id is not None:
-            raise UploadComplete("The upload is complete; it takes no more bytes.")
         if offset != row.offset:
             raise WrongOffset(f"The next piece starts at {row.offset}, where the last one ended.", row.offset)
         if announced_bytes is not None:
@@ -147,6 +145,7 @@ def complete(installation: Installation, owner: str, upload_id: str) -> Answer[D
     """Make a dataset of the bytes that were sent; a second time gives the same one.
 
     Raises:
+        UploadComplete: Another request completed it in this very moment.
         InvalidRequest: The bytes are not those that were announced, or not a table.
         UploadBusy: Another request is adding to it, or completing it.
     """
@@ -156,8 +155,6 @@ def complete(installation: Installation, owner: str, upload_id: str) -> Answer[D
             return Answer(datasets.get(session, owner, row.dataset_id), replayed=True)
     row, file = _open(installation, owner, upload_id)
     try:
-        if row.dataset_id is not None:
-            raise UploadBusy("The upload was completed this very moment; ask again for its dataset.")
         _check_bytes(row, file)
         dataset = _make_dataset(installation, row, file)
     finally:
@@ -194,17 +191,24 @@ def _find(session: Session, owner: str, upload_id: str, *, lock: bool = False) -
     return row
 
 
+def _find_open(session: Session, owner: str, upload_id: str) -> UploadRow:
+    row = _find(session, owner, upload_id)
+    if row.dataset_id is not None:
+        raise UploadComplete("The upload is complete; it takes no more bytes.")
+    return row
+
+
 def _open(installation: Installation, owner: str, upload_id: str) -> tuple[UploadRow, Growing]:
     """Give an upload and its file, with us as the only writer; close the file in any case."""
     with installation.database.reading() as session:
-        key = _key(_find(session, owner, upload_id).id)
+        row = _find_open(session, owner, upload_id)
     try:
-        file = Growing(installation.blobs.path(key))
+        file = Growing(installation.blobs.path(_key(row.id)))
     except (Busy, FileNotFoundError):
         raise UploadBusy("Another request is changing the upload; ask how far it has come.") from None
     try:
         with installation.database.reading() as session:
-            row = _find(session, owner, upload_id)  # again: nobody else changes it from now on
+            row = _find_open(session, owner, upload_id)  # again: nobody else changes it from now on
         most = installation.settings.max_dataset_bytes
         file.go_on(row.offset, most if row.size_bytes is None else min(row.size_bytes, most))
     except BaseException:
