@@ -1,12 +1,15 @@
 """Answers that a client may already have: ETags, 304, downloads."""
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from fastapi import Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
 
 from app.api.file_names import disposition
 from app.errors import NotFound
@@ -35,11 +38,23 @@ def download(request: Request, path: Path, *, sha256: str, file_name: str, media
     if _has(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
     try:
-        found = path.stat()
+        file = path.open("rb")
     except FileNotFoundError:
         raise NotFound("It was deleted this very moment.") from None
-    headers = {"ETag": etag, "Content-Disposition": disposition(file_name)}
-    return FileResponse(path, media_type=media_type, headers=headers, stat_result=found)
+    return _OpenFile(file, media_type, {"ETag": etag, "Content-Disposition": disposition(file_name)})
+
+
+class _OpenFile(FileResponse):
+    """Sends a file to its end, even if it is deleted meanwhile: it is reached by its descriptor, not by its name."""
+
+    def __init__(self, file: BinaryIO, media_type: str, headers: Mapping[str, str]) -> None:
+        path = f"/dev/fd/{file.fileno()}"
+        super().__init__(path, media_type=media_type, headers=headers, stat_result=os.fstat(file.fileno()))
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 def _has(request: Request, etag: str) -> bool:

@@ -82,8 +82,9 @@ def _key(sha256: str) -> str:
 def _hold(session: Session, sha256: str) -> None:
     """Keep every other transaction from adding or dropping these bytes until this one has ended.
 
-    On SQLite a transaction that may write is the only one.
+    On SQLite a transaction that may write is the only one, once it has begun: which it does with its first statement.
     """
+    session.connection()
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(sha256, 0))))
 
