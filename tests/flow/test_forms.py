@@ -197,6 +197,7 @@ def test_a_body_that_ends_before_its_content_length_stores_nothing(service: Serv
         assert not answer.startswith(b"HTTP/1.1 2"), answer
     assert service.http.get("/healthz").status_code == 200
     assert stored_files(service) == before
+    assert "ClientDisconnect" not in service.log.read_text(), "a cut connection is no fault of the service"
 
 
 def test_a_form_larger_than_allowed_is_refused_before_it_is_read(service: Service) -> None:
