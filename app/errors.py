@@ -102,7 +102,7 @@ class WrongOffset(Conflict):
     title = "Wrong offset"
 
     def __init__(self, detail: str, offset: int) -> None:
-        super().__init__(detail, [Fault("header:upload-offset", f"It is {offset}.", self.code)])
+        super().__init__(detail, [Fault("header:Upload-Offset", f"It is {offset}.", self.code)])
         self.offset = offset
 
 

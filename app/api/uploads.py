@@ -75,7 +75,10 @@ async def append_to_upload(
     upload_id: str,
     response: Response,
     upload_offset: Annotated[
-        int, Header(ge=0, le=2**53, description="Where the piece starts: at the number of bytes that are stored.")
+        int,
+        Header(
+            alias=OFFSET, ge=0, le=2**53, description="Where the piece starts: at the number of bytes that are stored."
+        ),
     ],
 ) -> Upload:
     """Add a piece: the raw bytes that follow those which are stored.

@@ -131,7 +131,7 @@ def test_a_piece_at_another_offset_is_told_the_right_one(service: Service, offse
     append(service, upload, 0, TABLE[:4000])
     answer = service.http.patch(f"/v1/uploads/{upload}", headers={"Upload-Offset": offset}, content=b"x")
     body = problem(answer, 409, "wrong_offset")
-    assert (answer.headers["Upload-Offset"], pointers(body)) == ("4000", {"header:upload-offset"})
+    assert (answer.headers["Upload-Offset"], pointers(body)) == ("4000", {"header:Upload-Offset"})
     assert offset_of(service, upload) == 4000
 
 
@@ -140,7 +140,7 @@ def test_an_offset_that_is_no_number_is_refused(service: Service, offset: str | 
     upload = begin(service)
     headers = {} if offset is None else {"Upload-Offset": offset}
     answer = service.http.patch(f"/v1/uploads/{upload}", headers=headers, content=b"x")
-    assert pointers(problem(answer, 422, "invalid_request")) == {"header:upload-offset"}
+    assert pointers(problem(answer, 422, "invalid_request")) == {"header:Upload-Offset"}
     assert offset_of(service, upload) == 0
 
 
