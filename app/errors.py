@@ -74,6 +74,53 @@ class DatasetInUse(Conflict):
     title = "Dataset in use"
 
 
+class UploadBusy(Conflict):
+    """Another request is changing the upload."""
+
+    code = "upload_busy"
+    title = "Upload busy"
+
+
+class UploadComplete(Conflict):
+    """The upload is a dataset already."""
+
+    code = "upload_complete"
+    title = "Upload complete"
+
+
+class TooManyUploads(Conflict):
+    """Too many uploads are not complete."""
+
+    code = "too_many_uploads"
+    title = "Too many uploads"
+
+
+class WrongOffset(Conflict):
+    """A piece does not start where the last one ended, at `offset`."""
+
+    code = "wrong_offset"
+    title = "Wrong offset"
+
+    def __init__(self, detail: str, offset: int) -> None:
+        super().__init__(detail, [Fault("header:Upload-Offset", f"It is {offset}.", self.code)])
+        self.offset = offset
+
+
+class BadMultipart(DescentError):
+    """The body is not the `multipart/form-data` that it is said to be."""
+
+    code = "invalid_multipart"
+    title = "Invalid multipart body"
+
+
+class TooSlow(DescentError):
+    """Nothing came for too long."""
+
+    status = 408
+    code = "too_slow"
+    title = "Too slow"
+
+
 class TooLarge(DescentError):
     """The body is larger than this installation accepts."""
 

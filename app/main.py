@@ -11,9 +11,10 @@ from fastapi import FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from app.api import datasets, events, jobs, models, problems, system
+from app.api import datasets, events, jobs, models, problems, system, uploads
 from app.api.edge import Edge
 from app.services.installation import Installation
+from app.services.sweeping import Sweeper
 from app.settings import Settings, settings
 from engine import __version__
 
@@ -27,12 +28,14 @@ def create_app(configured: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         installation = Installation.open(configured)
         app.state.installation = installation
+        sweeper = Sweeper(installation)
         with_signals = threading.current_thread() is threading.main_thread()
         if with_signals:
             _before_shutdown(installation.changes.wake_all)
         try:
             yield
         finally:
+            sweeper.end()
             installation.close()
 
     app = _Api(
@@ -43,7 +46,7 @@ def create_app(configured: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    for room in (datasets, events, jobs, models, system):
+    for room in (datasets, uploads, events, jobs, models, system):
         app.include_router(room.router)
     app.mount("/", _Page(directory=WEB, html=True), name="web")
     return app

@@ -48,6 +48,10 @@ class Settings(BaseSettings):
     job_memory_bytes: Bytes = Field(default_factory=lambda: _memory_bytes() // 2, description="Most memory of one job.")
 
     max_dataset_bytes: Bytes = Field(default=2 * GIB, description="Largest upload.")
+    max_open_uploads: Count = Field(
+        default=100, description="Most uploads in pieces, of one owner, that are not complete."
+    )
+    upload_hours: Count = Field(default=24, description="How long an upload in pieces is kept.")
     max_inline_bytes: Bytes = Field(default=MIB, description="Largest `data` inside a job.")
     max_columns: Count = Field(default=20_000, description="Most columns of a dataset.")
     max_rows: Count = Field(default=1_000_000_000, description="Most rows of a dataset.")

@@ -1,11 +1,18 @@
 """Answers that a client may already have: ETags, 304, downloads."""
 
 import hashlib
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from fastapi import Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
+
+from app.api.file_names import disposition
+from app.errors import NotFound
 
 
 def tagged(request: Request, body: BaseModel) -> Response:
@@ -17,12 +24,37 @@ def tagged(request: Request, body: BaseModel) -> Response:
     return Response(content, media_type="application/json", headers={"ETag": etag, "Cache-Control": "no-cache"})
 
 
+def unless_known(request: Request, tag: str, make: Callable[[], BaseModel]) -> Response:
+    """Answer with what is made, or 304, and then it is not made, if the client has the answer of this tag."""
+    headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
+    if _has(request, headers["ETag"]):
+        return Response(status_code=304, headers=headers)
+    return Response(make().model_dump_json().encode(), media_type="application/json", headers=headers)
+
+
 def download(request: Request, path: Path, *, sha256: str, file_name: str, media_type: str) -> Response:
     """Answer with a file, or the range of it that was asked for, or 304."""
     etag = f'"{sha256}"'
     if _has(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    return FileResponse(path, media_type=media_type, filename=file_name, headers={"ETag": etag})
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise NotFound("It was deleted this very moment.") from None
+    return _OpenFile(file, media_type, {"ETag": etag, "Content-Disposition": disposition(file_name)})
+
+
+class _OpenFile(FileResponse):
+    """Sends a file to its end, even if it is deleted meanwhile: it is reached by its descriptor, not by its name."""
+
+    def __init__(self, file: BinaryIO, media_type: str, headers: Mapping[str, str]) -> None:
+        path = f"/dev/fd/{file.fileno()}"
+        super().__init__(path, media_type=media_type, headers=headers, stat_result=os.fstat(file.fileno()))
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 def _has(request: Request, etag: str) -> bool:

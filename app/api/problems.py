@@ -8,9 +8,10 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from app.contract.problems import Problem, ProblemFault
-from app.errors import DescentError, Fault, InvalidRequest, Unavailable, UnsupportedFormat
+from app.errors import DescentError, Fault, InvalidRequest, Unavailable, UnsupportedFormat, WrongOffset
 from app.store.session import DatabaseDown
 
 MEDIA_TYPE = "application/problem+json"
@@ -27,6 +28,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(DatabaseDown, _database_down)
+    app.add_exception_handler(ClientDisconnect, _cut)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -90,7 +92,9 @@ def for_status(status: int, headers: Mapping[str, str] | None = None) -> Respons
 
 async def _descent_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, DescentError)
-    headers = {"Retry-After": RETRY_AFTER_S} if isinstance(error, Unavailable) else None
+    headers = {"Retry-After": RETRY_AFTER_S} if isinstance(error, Unavailable) else {}
+    if isinstance(error, WrongOffset):
+        headers["Upload-Offset"] = str(error.offset)
     return problem(error.status, error.code, error.title, error.detail, error.faults, headers)
 
 
@@ -112,6 +116,11 @@ async def _http_exception(_request: Request, error: Exception) -> Response:
     if error.status_code < 400:
         return Response(status_code=error.status_code, headers=error.headers)
     return for_status(error.status_code, error.headers)
+
+
+async def _cut(_request: Request, _error: Exception) -> Response:
+    # Most likely nobody reads it; but it is no fault of ours, to be logged as one.
+    return problem(400, "incomplete_body", "Incomplete body", "The connection was cut before the end of the body.")
 
 
 async def _database_down(_request: Request, error: Exception) -> Response:

@@ -62,6 +62,6 @@ class Dataset(Outgoing):
 
 
 class Rows(Outgoing):
-    """The first rows of a dataset."""
+    """Rows of a dataset."""
 
     items: list[dict[str, Any]]

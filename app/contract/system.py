@@ -25,6 +25,8 @@ class Limits(Outgoing):
     """The sizes that this installation accepts."""
 
     max_dataset_bytes: int
+    max_open_uploads: int
+    upload_hours: int
     max_inline_bytes: int
     max_columns: int
     max_rows: int

@@ -1,26 +1,32 @@
 """What can be done with datasets."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from app.contract.base import Page
 from app.contract.datasets import Column, Dataset, Format, Kind, Rows
-from app.errors import DatasetInUse, NotFound, UnreadableTable
+from app.errors import DatasetInUse, Fault, InvalidRequest, NotFound, UnreadableTable
 from app.services.installation import Installation, now
 from app.services.once import Answer, RequestKey, once, replay
+from app.store import contents
 from app.store import datasets as store
-from app.store.blobs import Upload
+from app.store.blobs import NewBlob
 from app.store.ids import new_id
-from app.store.session import Session
+from app.store.session import DatabaseDown, Session
 from app.store.tables import DatasetRow
 from app.tables.reader import TableReader
 from app.tables.summary import Limits
+
+MAX_CELLS_SHOWN = 1_000_000
+
+log = logging.getLogger(__name__)
 
 
 def create(
     installation: Installation,
     request: RequestKey,
-    upload: Upload,
+    blob: NewBlob,
     *,
     name: str,
     format: Format,
@@ -36,48 +42,49 @@ def create(
     if earlier is not None:
         return earlier
     reader = installation.uploads
-    row = store_files(installation, request.owner, upload, reader=reader, name=name, format=format, kinds=kinds)
+    row = store_files(installation, request.owner, blob, reader=reader, name=name, format=format, kinds=kinds)
     try:
         with installation.database.transaction() as session:
-            answer = once(session, request, Dataset, lambda: (row.id, _add(session, row)))
+            answer = once(session, request, Dataset, lambda: (row.id, add(installation, session, row)))
     except BaseException:
-        delete_files(installation, row.id)
+        drop_files(installation, row)
         raise
     if answer.body.id != row.id:
-        delete_files(installation, row.id)
+        drop_files(installation, row)
     return answer
 
 
 def store_files(
     installation: Installation,
     owner: str,
-    upload: Upload,
+    blob: NewBlob,
     *,
     reader: TableReader,
     name: str,
     format: Format,
     kinds: Mapping[str, Kind],
 ) -> DatasetRow:
-    """Put the bytes and the table read from them on disk; give the row that makes them a dataset once it is stored."""
-    if upload.size_bytes == 0:
+    """Put the bytes and the table read from them on disk; give the row that makes them a dataset once it is added."""
+    if blob.size_bytes == 0:
         raise UnreadableTable("The body is empty.", code="empty_dataset")
-    upload.flush()
+    blob.flush()
     dataset_id = new_id("ds")
     table = table_path(installation, dataset_id)
     table.parent.mkdir(parents=True, exist_ok=True)
     try:
-        summary = reader.read_table(upload.path, format, kinds, table, Limits.of(installation.settings))
-        upload.publish(content_path(installation, dataset_id))
+        summary = reader.read_table(blob.path, format, kinds, table, Limits.of(installation.settings))
+        blob.publish(installation.blobs.path(contents.staged(dataset_id)))
     except BaseException:
-        delete_files(installation, dataset_id)
+        installation.blobs.delete(contents.staged(dataset_id))
+        installation.blobs.delete(f"datasets/{dataset_id}/table.arrow")
         raise
     return DatasetRow(
         id=dataset_id,
         owner=owner,
         name=name,
         format=format,
-        size_bytes=upload.size_bytes,
-        sha256=upload.sha256,
+        size_bytes=blob.size_bytes,
+        sha256=blob.sha256,
         n_rows=summary.n_rows,
         columns=[column.model_dump(mode="json") for column in summary.columns],
         created_at=now(),
@@ -95,15 +102,23 @@ def newest(session: Session, owner: str, *, cursor: str | None, limit: int) -> P
     return Page(items=[describe(row) for row in page.items], next_cursor=page.next_cursor)
 
 
-def rows(installation: Installation, session: Session, owner: str, dataset_id: str, *, limit: int) -> Rows:
-    """Give the first rows of a dataset."""
-    find(session, owner, dataset_id)
-    return Rows(items=installation.tables.preview(table_path(installation, dataset_id), limit))
+def rows(installation: Installation, session: Session, owner: str, dataset_id: str, *, limit: int, offset: int) -> Rows:
+    """Give some rows of a dataset.
+
+    Raises:
+        InvalidRequest: They have too many cells for one answer.
+    """
+    most = MAX_CELLS_SHOWN // len(find(session, owner, dataset_id).columns)
+    if limit > most:
+        message = f"The dataset has so many columns that at most {most:,} rows are given at once."
+        raise InvalidRequest(message, [Fault("?limit", message, "too_many_cells")])
+    return Rows(items=installation.tables.preview(table_path(installation, dataset_id), limit, offset=offset))
 
 
 def content(installation: Installation, session: Session, owner: str, dataset_id: str) -> tuple[Dataset, Path]:
     """Give a dataset and the file of the bytes as they were sent."""
-    return get(session, owner, dataset_id), content_path(installation, dataset_id)
+    row = find(session, owner, dataset_id)
+    return describe(row), contents.path(installation.blobs, row)
 
 
 def delete(installation: Installation, owner: str, dataset_id: str) -> None:
@@ -113,7 +128,7 @@ def delete(installation: Installation, owner: str, dataset_id: str) -> None:
         if store.is_needed(session, row):
             raise DatasetInUse("A job that has not ended is made from this dataset; cancel it first.")
         store.remove(session, row)
-    delete_files(installation, dataset_id)
+    drop_files(installation, row)
 
 
 def find(session: Session, owner: str, dataset_id: str, *, lock: bool = False) -> DatasetRow:
@@ -134,23 +149,24 @@ def describe(row: DatasetRow) -> Dataset:
     return Dataset.model_validate(row)
 
 
-def content_path(installation: Installation, dataset_id: str) -> Path:
-    """Where the bytes are, as they were sent."""
-    return installation.blobs.path(f"datasets/{dataset_id}/content")
-
-
 def table_path(installation: Installation, dataset_id: str) -> Path:
-    """Where the table is that was read from them."""
+    """Where the table is that was read from the bytes."""
     return installation.blobs.path(f"datasets/{dataset_id}/table.arrow")
 
 
-def delete_files(installation: Installation, dataset_id: str) -> None:
-    """Remove what is on disk of a dataset."""
-    installation.blobs.delete(f"datasets/{dataset_id}/content")
-    installation.blobs.delete(f"datasets/{dataset_id}/table.arrow")
-
-
-def _add(session: Session, row: DatasetRow) -> Dataset:
-    session.add(row)
-    session.flush()
+def add(installation: Installation, session: Session, row: DatasetRow) -> Dataset:
+    """Make what `store_files` put on disk a dataset, when this transaction is committed."""
+    contents.add(session, installation.blobs, row)
     return describe(row)
+
+
+def drop_files(installation: Installation, row: DatasetRow) -> None:
+    """Remove what no row needs of a dataset that was deleted, or was not stored after all.
+
+    Without the database it is not known what is needed: then the files stay until they are swept.
+    """
+    try:
+        with installation.database.transaction() as session:
+            contents.drop(session, installation.blobs, row.id, row.sha256)
+    except DatabaseDown as error:
+        log.warning("files of %s are left to be swept: %s", row.id, error)

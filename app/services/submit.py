@@ -58,7 +58,7 @@ def submit(installation: Installation, request: RequestKey, job: JobCreate, sent
         kept = not answer.replayed
     finally:
         if draft.is_inline and not kept:
-            datasets.delete_files(installation, draft.dataset.id)
+            datasets.drop_files(installation, draft.dataset)
     return answer
 
 
@@ -66,7 +66,7 @@ def _store(
     installation: Installation, session: Session, owner: str, job: JobCreate, sent: Json, draft: Draft
 ) -> tuple[str, Job]:
     if draft.is_inline:
-        session.add(draft.dataset)
+        datasets.add(installation, session, draft.dataset)
     else:
         datasets.find(session, owner, draft.dataset.id, lock=True)
     request = {**sent, "data": None, "dataset_id": draft.dataset.id} if draft.is_inline else sent
@@ -99,7 +99,7 @@ def _draft(installation: Installation, owner: str, job: JobCreate) -> Draft:
         return _fit(installation, owner, job, dataset)
     except BaseException:
         if dataset is not None:
-            datasets.delete_files(installation, dataset.id)
+            datasets.drop_files(installation, dataset)
         raise
 
 
@@ -139,12 +139,12 @@ def _inline(installation: Installation, owner: str, job: JobCreate) -> DatasetRo
     assert job.data is not None
     content = json.dumps(job.data.model_dump()).encode()  # in ASCII: half a character is the reader's to refuse
     try:
-        with installation.blobs.writer(max_bytes=installation.settings.max_inline_bytes) as upload:
-            upload.write(content)
+        with installation.blobs.writer(max_bytes=installation.settings.max_inline_bytes) as blob:
+            blob.write(content)
             return datasets.store_files(
                 installation,
                 owner,
-                upload,
+                blob,
                 reader=installation.tables,
                 name=job.name or "inline data",
                 format=Format.JSON,

@@ -1,10 +1,12 @@
 """Files too large for the database. Each is there whole or not at all, and on disk before its row is committed."""
 
+import fcntl
 import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,12 +31,12 @@ class Blobs:
 
     def put(self, key: str, content: bytes) -> None:
         """Store bytes under `key`; on disk when this returns."""
-        with self.writer(max_bytes=len(content)) as upload:
-            upload.write(content)
-            upload.publish(self.path(key))
+        with self.writer(max_bytes=len(content)) as blob:
+            blob.write(content)
+            blob.publish(self.path(key))
 
     @contextmanager
-    def writer(self, *, max_bytes: int) -> Iterator["Upload"]:
+    def writer(self, *, max_bytes: int) -> Iterator["NewBlob"]:
         """Give a place to write a blob to, piece by piece. Unless it is published it leaves no trace.
 
         Raises:
@@ -43,10 +45,26 @@ class Blobs:
         descriptor, name = tempfile.mkstemp(dir=self.parts)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                yield Upload(file, Path(name), max_bytes)
+                yield NewBlob(file, Path(name), max_bytes)
         finally:
             with suppress(FileNotFoundError):
                 Path(name).unlink()
+
+    def move(self, source: str, target: str) -> None:
+        """Give a blob another key, in place of what has that key; on disk when this returns."""
+        path = self.path(target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path(source).replace(path)
+        for folder in (path.parent, path.parent.parent):
+            sync_folder(folder)
+
+    def start(self, key: str) -> None:
+        """Make an empty blob, to which `Growing` adds; on disk when this returns."""
+        path = self.path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(exist_ok=False)
+        for folder in (path.parent, path.parent.parent):
+            sync_folder(folder)
 
     def delete(self, key: str) -> None:
         """Remove a blob and its folder if that is empty; it is no fault if it is gone already."""
@@ -57,7 +75,7 @@ class Blobs:
             path.parent.rmdir()
 
 
-class Upload:
+class NewBlob:
     """A blob that is being written.
 
     Args:
@@ -95,12 +113,85 @@ class Upload:
         self._file.flush()
         os.fsync(self._file.fileno())
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.path.replace(target)
+        self._name(target)
         for folder in (target.parent, target.parent.parent):
-            _sync_folder(folder)
+            sync_folder(folder)
+
+    def _name(self, target: Path) -> None:
+        self.path.replace(target)
 
 
-def _sync_folder(folder: Path) -> None:
+class Busy(Exception):
+    """Somebody else writes to the file."""
+
+
+class Growing(NewBlob):
+    """A blob that grows over many requests and restarts, with one writer at a time among all processes.
+
+    Publishing it gives its bytes a second name: if what comes after fails, they are still here.
+
+    Args:
+        path: Of a file that is there already.
+
+    Raises:
+        Busy: Another writer has it.
+        FileNotFoundError: It was deleted.
+    """
+
+    def __init__(self, path: Path) -> None:
+        file = path.open("r+b")
+        try:
+            # The lock ends with the process, however that ends.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise Busy from None
+        super().__init__(file, path, max_bytes=0)
+
+    def go_on(self, size_bytes: int, max_bytes: int) -> None:
+        """Keep so many bytes; those after them were never acknowledged."""
+        self._file.truncate(size_bytes)
+        self._file.seek(size_bytes)
+        self.size_bytes, self._max_bytes = size_bytes, max_bytes
+
+    def check_room(self, n_bytes: int) -> None:
+        """Refuse what would make it too large.
+
+        Raises:
+            TooLarge: There is no room for so many bytes.
+        """
+        if self.size_bytes + n_bytes > self._max_bytes:
+            raise TooLarge(f"The upload would be larger than the {self._max_bytes:,} bytes that it may have.")
+
+    def write(self, piece: bytes) -> None:
+        """Add bytes."""
+        self.check_room(len(piece))
+        self._file.write(piece)
+        self.size_bytes += len(piece)
+
+    def sync(self) -> int:
+        """Have the bytes so far survive a power cut; give their number."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self.size_bytes
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the whole file, read again: other processes may have written parts of it."""
+        self._file.flush()
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def close(self) -> None:
+        """Let another writer have it."""
+        self._file.close()
+
+    def _name(self, target: Path) -> None:
+        os.link(self.path, target)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

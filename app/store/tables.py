@@ -54,7 +54,27 @@ class DatasetRow(Row):
     columns: Mapped[list[Json]]
     created_at: Mapped[datetime]
 
-    __table_args__ = (Index("ix_datasets_owner_id", "owner", "id"),)
+    __table_args__ = (Index("ix_datasets_owner_id", "owner", "id"), Index("ix_datasets_sha256", "sha256"))
+
+
+class UploadRow(Row):
+    """A dataset that is being sent in pieces; the bytes that came so far are a blob."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str]
+    format: Mapped[str]
+    kinds: Mapped[Json]
+    size_bytes: Mapped[int | None]
+    sha256: Mapped[str | None]
+    offset: Mapped[int]
+    dataset_id: Mapped[str | None]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_uploads_owner_id", "owner", "id"), Index("ix_uploads_expires_at", "expires_at"))
 
 
 class JobRow(Row):

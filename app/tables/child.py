@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from app.contract.datasets import Format
-from app.errors import DescentError
+from app.errors import DescentError, NotFound
 from app.tables.summary import Limits
 
 
@@ -42,6 +42,7 @@ def serve(descriptor: int, memory_bytes: int | None) -> None:
 def _warm_verbs() -> dict[str, Callable[..., Any]]:
     """Import what reads tables, and read a small one, before the first request comes: polars has then started its threads."""
     from app.tables.preparation import fit
+    from app.tables.profile import profile
     from app.tables.reading import preview, read_table
 
     with TemporaryDirectory() as folder:
@@ -49,7 +50,7 @@ def _warm_verbs() -> dict[str, Callable[..., Any]]:
         source.write_text("number,word\n1.5,a\n2.5,b\n")
         read_table(source, Format.CSV, {}, table, Limits(max_rows=2, max_columns=2))
         preview(table, 1)
-    return {"read_table": read_table, "preview": preview, "fit": fit}
+    return {"read_table": read_table, "preview": preview, "profile": profile, "fit": fit}
 
 
 def _bound_memory(size_bytes: int) -> None:
@@ -68,6 +69,8 @@ def _answer(verb: Callable[..., Any], arguments: tuple[Any, ...], options: dict[
         return "done", verb(*arguments, **options)
     except DescentError as error:
         return "refused", error
+    except FileNotFoundError:
+        return "refused", NotFound("The dataset was deleted this very moment.")
     except Exception as error:
         if not isinstance(error, MemoryError):
             return "failed", traceback.format_exc()

@@ -4,14 +4,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from app.contract.datasets import Format, Kind
+from app.contract.datasets import Column, Format, Kind
 from app.contract.preprocessing import ClassWeight, Preprocessing, Validation
+from app.contract.profiles import ColumnProfile
 from app.errors import DescentError, Unavailable, UnreadableTable
 from app.tables.choice import Choice
 from app.tables.fitted import Fitted
@@ -55,10 +56,17 @@ class TableReader:
             raise
         return summary
 
-    def preview(self, table: Path, limit: int, *, timeout_s: float | None = None) -> list[dict[str, Any]]:
-        """Give the first rows; see `reading.preview`."""
-        rows: list[dict[str, Any]] = self._call("preview", (table, limit), {}, timeout_s)
+    def preview(
+        self, table: Path, limit: int, *, offset: int = 0, timeout_s: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Give some rows; see `reading.preview`."""
+        rows: list[dict[str, Any]] = self._call("preview", (table, limit, offset), {}, timeout_s)
         return rows
+
+    def profile(self, table: Path, columns: Sequence[Column], *, timeout_s: float | None = None) -> list[ColumnProfile]:
+        """Look at how values are distributed; see `profile.profile`."""
+        profiles: list[ColumnProfile] = self._call("profile", (table, tuple(columns)), {}, timeout_s)
+        return profiles
 
     def fit(
         self,

@@ -44,10 +44,10 @@ def read_table(source: Path, format: Format, kinds: Mapping[str, Kind], table: P
         raise UnreadableTable(f"the {format} could not be read: {str(error).splitlines()[0][:200]}") from error
 
 
-def preview(table: Path, limit: int) -> list[dict[str, Any]]:
-    """Give the first rows as JSON values; times as ISO 8601 text."""
+def preview(table: Path, limit: int, offset: int = 0) -> list[dict[str, Any]]:
+    """Give some rows as JSON values; times as ISO 8601 text."""
     times = pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").str.replace(r"\.000000Z$", "Z")
-    rows = pl.scan_ipc(table, glob=False).head(limit).with_columns(times).collect().to_dicts()
+    rows = pl.scan_ipc(table, glob=False).slice(offset, limit).with_columns(times).collect().to_dicts()
     return [{name: plain_number(v) if isinstance(v, float) else v for name, v in row.items()} for row in rows]
 
 

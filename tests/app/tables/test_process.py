@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app.contract.datasets import Format, Kind
+from app.contract.datasets import Column, Format, Kind
 from app.contract.preprocessing import Preprocessing, Task, Validation
-from app.errors import InvalidRequest, UnreadableTable
+from app.errors import InvalidRequest, NotFound, UnreadableTable
 from app.tables.choice import choose
 from app.tables.preparation import fit
 from app.tables.reader import TableReader
@@ -85,8 +85,18 @@ def test_errors_of_the_child_arrive_with_their_class_and_faults(process, source,
 
 def test_a_bug_in_the_child_is_an_error_here_and_the_child_lives_on(process, tmp_path):
     pid = process.pid
-    with pytest.raises(RuntimeError, match="FileNotFoundError"):
-        process.preview(tmp_path / "nothing", 1)
+    with pytest.raises(RuntimeError, match=r"IsADirectoryError|NotADirectoryError|ComputeError"):
+        process.preview(tmp_path, 1)
+    assert process.pid == pid
+
+
+def test_a_table_that_was_deleted_is_no_bug(process, tmp_path):
+    pid = process.pid
+    unknown = dict.fromkeys(("min", "max", "mean", "std", "categories", "role_hint"))
+    column = Column(name="a", kind=Kind.NUMERIC, n_missing=0, n_unique=1, **unknown)
+    for look in (lambda: process.preview(tmp_path / "gone", 1), lambda: process.profile(tmp_path / "gone", [column])):
+        with pytest.raises(NotFound):
+            look()
     assert process.pid == pid
 
 
