@@ -30,6 +30,7 @@ from app.store.tables import JobRow, ModelRow
 from app.tables.fitted import FittedPreprocessing
 from app.tables.preparation import Prepared, prepare
 from app.worker.progress import Progress
+from app.worker.publication import keep_versions, receipt
 from engine import __version__ as engine_version
 from engine import checkpoint
 from engine.batches import Rows
@@ -268,6 +269,8 @@ class _Run:
         model_id = "model_" + self.row.id.removeprefix("job_")
         content = to_npz(named_arrays(self.network, final_parameters(self.state, self.training)))
         self.parts.blobs.put(f"models/{model_id}/weights.npz", content)
+        latest, best = self.progress.latest, self.progress.best or self.progress.latest
+        kept = keep_versions(self.parts.blobs, model_id, self.network, self.state, content, best=best, latest=latest)
         session.add(
             ModelRow(
                 id=model_id,
@@ -285,6 +288,9 @@ class _Run:
                 environment=environment(self.resolved),
                 sha256=sha256(content).hexdigest(),
                 size_bytes=len(content),
+                versions=kept,
+                dataset_sha256=store.dataset_sha256(session, self.row),
+                receipt=receipt(self.resolved),
                 created_at=datetime.now(UTC),
             )
         )
