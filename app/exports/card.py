@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.contract.models import Model
@@ -11,7 +11,8 @@ from app.tables.fitted import FittedInput, FittedPreprocessing
 from engine.spec import NetworkSpec
 
 MOST_LISTED = 100
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# What Markdown or HTML would act on; `:` and `.` only where they would make an address a link.
+_ACTIVE = re.compile(r"([\\`*_{}\[\]()<>#!|~&@$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 
 
 def as_markdown(text: object, most: int = 200) -> str:
@@ -19,7 +20,7 @@ def as_markdown(text: object, most: int = 200) -> str:
     shown = "".join(sign if sign.isprintable() else " " for sign in str(text))
     shown = shown if len(shown) <= most else shown[: most - 1] + "…"
     # An entity where HTML would see a sign of its own, since not every reader of Markdown knows `\<`.
-    escaped = _PUNCTUATION.sub(r"\\\1", shown)
+    escaped = _ACTIVE.sub(r"\\\1", shown)
     return escaped.replace(r"\&", "&amp;").replace(r"\<", "&lt;").replace(r"\>", "&gt;")
 
 
@@ -108,8 +109,16 @@ def _network(network: NetworkSpec, model: Model) -> list[str]:
 
 def _training(model: Model, receipt: Mapping[str, Any]) -> list[str]:
     known = {**{name: receipt[name] for name in receipt if name != "training"}, **receipt.get("training", {})}
-    rows = [(name, json.dumps(value, ensure_ascii=False)) for name, value in known.items()]
+    rows = [(name, value) for name, value in _flat(known) if value is not None]
     return [f"The weights are those after epoch {model.epoch:,}.", "", *_table(("setting", "value"), rows)]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, json.dumps(value, ensure_ascii=False) if isinstance(value, list | bool) else value
 
 
 def _metrics(model: Model) -> list[str]:

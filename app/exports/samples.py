@@ -38,22 +38,29 @@ def sample_rows(preprocessing: FittedPreprocessing, table: Path | None) -> list[
 
 
 def made_rows(preprocessing: FittedPreprocessing, n: int) -> list[Row]:
-    """Give `n` rows of likely values, at least one of them without any value, and one without a value that was seen."""
+    """Give `n` rows of likely values. One has none of them, one has categories never seen; each column lacks in one more."""
     generator = np.random.Generator(np.random.PCG64(0))
     rows: list[Row] = [{} for _ in range(n)]
-    for one in preprocessing.inputs:
+    for column, one in enumerate(preprocessing.inputs):
+        lacking = {0, 2 + column % max(n - 2, 1)}
         for place, row in enumerate(rows):
-            row[one.name] = _value(one, place, float(generator.random()))
+            value = _value(one, place, float(generator.random()))
+            row[one.name] = _missing(one, value) if place in lacking else value
     return rows
+
+
+def _missing(one: FittedInput, otherwise: Any) -> Any:
+    """Give what a missing value is, if there may be one; where "" is a category, that is what ONNX would take it for."""
+    if one.categories is not None:
+        return "" if "" in one.categories else None
+    return otherwise if one.fill is None else None
 
 
 def _value(one: FittedInput, place: int, chance: float) -> Any:
     if one.categories is not None:
         if place == 1 or not one.categories:
             return UNSEEN
-        return None if place == 0 or chance < 0.05 else one.categories[place % len(one.categories)]
-    if one.fill is not None and (place == 0 or chance < 0.05):
-        return None
+        return one.categories[place % len(one.categories)]
     if one.kind is Kind.BOOLEAN:
         return chance < 0.5
     number = one.offset + one.scale * (4 * chance - 2)
