@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -145,3 +147,8 @@ def test_the_process_computes_with_one_thread(exporter: Exporter, tmp_path: Path
     exporter.export(order(tmp_path))
     environment = Path(f"/proc/{exporter.pid}/environ").read_bytes().split(b"\0")
     assert b"OPENBLAS_NUM_THREADS=1" in environment
+
+
+def test_the_api_process_loads_neither_onnx_nor_its_runtime() -> None:
+    program = "import sys, app.main; print(sorted({'onnx', 'onnxruntime', 'polars'} & set(sys.modules)))"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"
