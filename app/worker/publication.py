@@ -1,5 +1,6 @@
 """What a model keeps beside its own weights: those of the best and of the latest epoch, and how it was trained."""
 
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -17,44 +18,48 @@ from engine.weights import named_arrays
 Summary = dict[str, Any]
 
 
-def keep_versions(
+def store_weights(
     blobs: Blobs,
     model_id: str,
     network: NetworkSpec,
     state: TrainingState,
-    own: bytes,
+    own: Which,
     *,
     best: Summary,
     latest: Summary,
-) -> Summary:
-    """Store the weights of the best and of the latest epoch; those that are the model's own are there already.
+) -> dict[Which, Summary]:
+    """Store the weights of the best and of the latest epoch, once if they are the same.
 
     Args:
-        own: The model's weights as `.npz`: the ones or the others.
+        own: Which of them are the model's own.
         best: What was measured in the best epoch.
         latest: And in the last one.
 
     Returns:
-        What the model's row says of both.
+        What the model's row says of each.
     """
-    stored = {Which.BEST: _stored(state, best=True), Which.LATEST: _stored(state, best=False)}
-    if np.array_equal(stored[Which.BEST], stored[Which.LATEST]):
-        del stored[Which.BEST]
-    versions = {}
-    for which, vector in stored.items():
-        content = to_npz(named_arrays(network, vector))
-        if content != own:
-            blobs.put(f"models/{model_id}/{which}.npz", content)
-        versions[which] = {"sha256": sha256(content).hexdigest(), "size_bytes": len(content)}
+    differ = _differ(state)
+    stored: dict[Which, Summary] = {}
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        """Give one file at a time: each is as large as the network."""
+        for which in Which:
+            if differ or which is own:
+                content = to_npz(named_arrays(network, _stored(state, best=which is Which.BEST)))
+                stored[which] = {"sha256": sha256(content).hexdigest(), "size_bytes": len(content)}
+                yield f"models/{model_id}/{'weights' if which is own else which}.npz", content
+
+    blobs.put_all(files())
     metrics = {Which.BEST: best, Which.LATEST: latest}
     return {
-        which: {
-            **versions.get(which, versions[Which.LATEST]),
-            "epoch": metrics[which]["epoch"],
-            "metrics": metrics[which],
-        }
+        which: {**stored.get(which, stored[own]), "epoch": metrics[which]["epoch"], "metrics": metrics[which]}
         for which in Which
     }
+
+
+def _differ(state: TrainingState) -> bool:
+    best, latest = (state.best_parameters, state.parameters), (state.statistics[1], state.statistics[0])
+    return state.best_epoch > 0 and not (np.array_equal(*best) and np.array_equal(*latest))
 
 
 def _stored(state: TrainingState, *, best: bool) -> NDArray[np.floating]:
