@@ -1,5 +1,6 @@
 """An ONNX graph that grows node by node. Only the process that exports imports this: `onnx` is no small library."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ class Graph:
     def __init__(self, dtype: str, taken: Collection[str]) -> None:
         self.dtype = dtype
         self._taken = set(taken)
+        self._used: Counter[str] = Counter()
         self._nodes: list[NodeProto] = []
         self._constants: list[TensorProto] = []
         self._inputs: list[ValueInfoProto] = []
@@ -38,10 +40,10 @@ class Graph:
 
     def free_name(self, name: str) -> str:
         """Give a name that nothing has yet, this one if it is free, and take it."""
-        number, free = 0, name
+        free = name
         while free in self._taken:
-            number += 1
-            free = f"{name}_{number}"
+            self._used[name] += 1
+            free = f"{name}_{self._used[name]}"
         self._taken.add(free)
         return free
 

@@ -34,7 +34,9 @@ def sample_rows(preprocessing: FittedPreprocessing, table: Path | None) -> list[
 
         with suppress(FileNotFoundError):  # it may be deleted right now
             rows += [{name: row.get(name) for name in preprocessing.feature_names} for row in preview(table, n)]
-    return [row for row in rows if _is_taken(preprocessing, row)]
+    if _are_taken(preprocessing, rows):
+        return rows
+    return [row for row in rows if _are_taken(preprocessing, [row])]
 
 
 def made_rows(preprocessing: FittedPreprocessing, n: int) -> list[Row]:
@@ -75,11 +77,12 @@ def _time(number: float) -> str:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(number))).isoformat()
 
 
-def _is_taken(preprocessing: FittedPreprocessing, row: Row) -> bool:
-    if any(row[one.name] is None and "" in (one.categories or ()) for one in preprocessing.inputs):
+def _are_taken(preprocessing: FittedPreprocessing, rows: Sequence[Row]) -> bool:
+    with_empty = [one.name for one in preprocessing.inputs if "" in (one.categories or ())]
+    if any(row[name] is None for row in rows for name in with_empty):
         return False  # where "" is a category, ONNX has no way to say that a value is missing
     try:
-        preprocessing.encode_rows([row], "float32")
+        preprocessing.encode_rows(rows, "float32")
     except InvalidRequest:
         return False
     return True
