@@ -14,6 +14,10 @@ import onnxruntime
 import pytest
 from safetensors.numpy import load
 
+from app.errors import Unavailable
+from app.services import exports
+from app.store.session import Database
+from app.store.tables import ModelRow
 from tests.service import ROOT, Service, pointers, problem
 
 FORMATS = {
@@ -97,6 +101,26 @@ def test_onnx_says_of_every_row_what_predict_says(service: Service, penguins: st
     assert value.tolist() == [one["value"] for one in expected]
     np.testing.assert_allclose(probabilities, [list(one["probabilities"].values()) for one in expected], atol=1e-5)
     assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == list(expected[0]["probabilities"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("numeric", ["standardize", "minmax", "none"])
+@pytest.mark.parametrize("missing", ["mean", "median", "constant", "drop_row"])
+@pytest.mark.parametrize("categorical", ["one_hot", "ordinal", "drop"])
+def test_onnx_agrees_with_every_way_to_prepare(
+    service: Service, penguins: str, numeric: str, missing: str, categorical: str
+) -> None:
+    prepared = {"numeric": numeric, "missing": missing, "categorical": categorical}
+    target = "sex" if missing == "mean" else "species"
+    found = trained(service, penguins, target=target, preprocessing=prepared, training={"epochs": 1})
+    rows = rows_of(service, penguins, found)
+    if missing == "drop_row":
+        rows = [row for row in rows if isinstance(row["body_mass_g"], int | float)]
+    expected = predictions(service, found, rows)
+    session = onnxruntime.InferenceSession(service.weights(found["id"], "onnx"), providers=["CPUExecutionProvider"])
+    value, probabilities = session.run(["value", "probabilities"], columns_of(session, rows))
+    assert value.tolist() == [one["value"] for one in expected]
+    np.testing.assert_allclose(probabilities, [list(one["probabilities"].values()) for one in expected], atol=1e-5)
 
 
 def test_onnx_of_a_regression_with_times_and_truth_values_is_in_the_unit_of_its_column(service: Service) -> None:
@@ -209,6 +233,47 @@ def test_a_file_that_changed_on_the_disk_is_not_handed_out(service: Service, pen
         assert "damaged" in body["detail"]
     (folder / "weights.npz").write_bytes(right["npz"])
     assert service.weights(found["id"], "onnx") == right["onnx"]
+
+
+def change_row(service: Service, model_id: str, **changes: Any) -> None:
+    url = service.environment.get("DESCENT_DATABASE_URL") or f"sqlite:///{service.data_dir.resolve() / 'descent.db'}"
+    with Database(url).transaction() as session:
+        row = session.get(ModelRow, model_id)
+        for name, value in changes.items():
+            setattr(row, name, value)
+
+
+def test_a_file_that_does_not_say_what_the_engine_says_is_never_handed_out(service: Service, penguins: str) -> None:
+    found = trained(service, penguins, training={"epochs": 2})
+    change_row(service, found["id"], dtype="float64")  # and so the stored file is not what the model is said to be
+    for _ in range(2):
+        body = problem(service.http.get(f"/v1/models/{found['id']}/weights.npz"), 409, "export_failed")
+        assert "engine" in body["detail"]
+    verified = service.http.get(f"/v1/models/{found['id']}").json()["verified"]
+    assert verified["npz"]["ok"] is False
+    assert "| WRONG: numpy" in service.http.get(f"/v1/models/{found['id']}/card").text
+    change_row(service, found["id"], dtype="float32")
+    service.weights(found["id"])
+    assert service.http.get(f"/v1/models/{found['id']}").json()["verified"]["npz"]["ok"] is True
+
+
+def test_a_model_from_before_these_files_has_its_own_weights_in_every_format(service: Service, penguins: str) -> None:
+    found = trained(service, penguins, training={"epochs": 2})
+    change_row(service, found["id"], versions=None, exports=None, receipt=None, dataset_sha256=None)
+    assert service.http.get(f"/v1/models/{found['id']}").json()["versions"] is None
+    for format in FORMATS:
+        service.weights(found["id"], format)
+    address = f"/v1/models/{found['id']}/weights.onnx"
+    problem(service.http.get(address, params={"which": "best"}), 404, "version_not_kept")
+    assert "not known" in service.http.get(f"/v1/models/{found['id']}/card").text
+
+
+def test_who_waits_too_long_for_other_checks_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "TURN_S", 0.01)
+    with exports._turn(), pytest.raises(Unavailable), exports._turn():
+        pass
+    with exports._turn():
+        pass
 
 
 def test_many_who_ask_at_once_for_a_new_file_get_the_same(service: Service, penguins: str) -> None:
