@@ -121,6 +121,13 @@ class TooSlow(DescentError):
     title = "Too slow"
 
 
+class ExportFailed(Conflict):
+    """A file of a model cannot be made, or does not say what the engine says: it is not handed out."""
+
+    code = "export_failed"
+    title = "Export failed"
+
+
 class TooLarge(DescentError):
     """The body is larger than this installation accepts."""
 

@@ -65,6 +65,7 @@ class Settings(BaseSettings):
         description="Most memory of a process that reads tables.",
     )
     read_timeout_s: float = Field(default=300, gt=0, description="Longest reading of one upload into a table.")
+    export_timeout_s: float = Field(default=120, gt=0, description="Longest writing and checking of one model file.")
     idempotency_hours: Count = Field(default=24, description="How long an answer is kept under its Idempotency-Key.")
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from engine.arrays import Array
 
 # erfc(x) exp(x^2) / 2 as a polynomial in s = (x - 2.5) / (x + 2.5), interpolated at the Chebyshev nodes of 0 <= x <= 6.2
 # (beyond, exp(-x^2) is below 1e-16): absolute errors of 1.7e-16 and 1e-7, the rounding of each dtype.
-_COEFFICIENTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
+COEFFICIENTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
         "float32": (
             0.10540318150163237,
@@ -54,7 +54,7 @@ def normal_distribution(
 ) -> None:
     """``Phi(z) = (1 + erf(z / sqrt(2))) / 2`` and ``phi(z) = exp(-z^2 / 2) / sqrt(2 pi)``; ``z`` is not changed."""
     scale = 2.5 * sqrt(2.0)
-    first, *others = reversed(_COEFFICIENTS[z.dtype.name])
+    first, *others = reversed(COEFFICIENTS[z.dtype.name])
     np.abs(z, out)
     np.add(out, scale, density)
     np.subtract(out, scale, out)

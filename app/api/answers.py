@@ -17,11 +17,16 @@ from app.errors import NotFound
 
 def tagged(request: Request, body: BaseModel) -> Response:
     """Answer with a strong ETag, or 304 if the client has the very same bytes."""
-    content = body.model_dump_json().encode()
+    return tagged_text(request, body.model_dump_json(), "application/json")
+
+
+def tagged_text(request: Request, text: str, media_type: str) -> Response:
+    """Answer with a text and a strong ETag, or 304 if the client has the very same bytes."""
+    content = text.encode()
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     if _has(request, etag):
         return Response(status_code=304, headers={"ETag": etag})
-    return Response(content, media_type="application/json", headers={"ETag": etag, "Cache-Control": "no-cache"})
+    return Response(content, media_type=media_type, headers={"ETag": etag, "Cache-Control": "no-cache"})
 
 
 def unless_known(request: Request, tag: str, make: Callable[[], BaseModel]) -> Response:

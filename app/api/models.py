@@ -1,20 +1,19 @@
 """Models: look, download, predict, delete."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from app.api.answers import download, tagged
+from app.api.answers import download, tagged, tagged_text
 from app.api.deps import Cursor, Installed, Limit, Owner, Reading
+from app.api.media import MEDIA_TYPES, SENT_AS, preferred
 from app.contract.base import Page
-from app.contract.models import Model, Predictions, PredictRequest, Weights, WeightsFormat
-from app.errors import Fault, NotAcceptable
-from app.services import models
+from app.contract.models import Model, Predictions, PredictRequest, Weights, WeightsFormat, Which
+from app.services import exports, models
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 MAX_PREDICT_BYTES = 16 * 2**20
-_MEDIA_TYPES = {WeightsFormat.NPZ: "application/octet-stream", WeightsFormat.JSON: "application/json"}
 
 
 @router.get("")
@@ -35,38 +34,80 @@ def delete_model(installed: Installed, owner: Owner, model_id: str) -> None:
     models.delete(installed, owner, model_id)
 
 
-@router.get(
-    "/{model_id}/weights",
-    response_model=Weights,
-    responses={200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
-)
+def _binary() -> dict[str, Any]:
+    return {"schema": {"type": "string", "format": "binary"}}
+
+
+_FILES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file.",
+        "content": {"application/json": {}, **{media_type: _binary() for media_type in MEDIA_TYPES}},
+        "headers": {
+            "ETag": {"description": "The SHA-256 of the file, in quotes.", "schema": {"type": "string"}},
+            "Content-Disposition": {"description": "A name to save it as.", "schema": {"type": "string"}},
+        },
+    },
+    206: {"description": "The range of the file that was asked for."},
+    304: {"description": "The client has it: `If-None-Match` names its ETag."},
+}
+AskedEpoch = Annotated[
+    Which | None,
+    Query(
+        description="The weights of the epoch with the lowest watched loss, or of the last one; null: the model's own, which are "
+        "the best ones if early stopping restores them, else the latest."
+    ),
+]
+
+
+@router.get("/{model_id}/weights", response_model=Weights, responses=_FILES)
 def download_weights(
     request: Request,
     installed: Installed,
-    session: Reading,
     owner: Owner,
     model_id: str,
     format: Annotated[WeightsFormat | None, Query(description="null: by `Accept`, else npz.")] = None,
+    which: AskedEpoch = None,
 ) -> Response:
-    """Download the weights: `layers.0.weight` `(units_out, units_in)`, `layers.0.bias` `(units_out,)`, and so on.
+    """Download the weights, or with `onnx` the whole model, preprocessing included.
 
-    The ETag is the SHA-256 of the file. Takes `Range`.
+    `npz` and `safetensors` hold `layers.0.weight` `(units_out, units_in)`, `layers.0.bias` `(units_out,)`, and so on; `json` is
+    what `initial_weights` takes. Before a file is offered for the first time, it is opened by its format's own library and
+    compared with the engine; one that differs is 409 `export_failed`. Takes `Range` and `If-Range`.
     """
-    chosen = format or _by_accept(request.headers.get("accept", "*/*"))
-    file = models.weights_file(installed, session, owner, model_id, chosen)
-    return download(
-        request, file.path, sha256=file.sha256, file_name=f"{model_id}.{chosen}", media_type=_MEDIA_TYPES[chosen]
-    )
+    chosen = format or preferred(request.headers.get("accept"))
+    answer = _weights(request, installed, owner, model_id, chosen, which)
+    answer.headers["Vary"] = "Accept"
+    return answer
 
 
-def _by_accept(accept: str) -> WeightsFormat:
-    asked = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
-    if asked & {"*/*", "application/*", "application/octet-stream", "application/x-npz"}:
-        return WeightsFormat.NPZ
-    if "application/json" in asked:
-        return WeightsFormat.JSON
-    fault = Fault("?format", "Ask for one of these.", "not_allowed", tuple(WeightsFormat))
-    raise NotAcceptable("The weights cannot be had in that media type.", [fault])
+@router.get("/{model_id}/weights.{format}", response_model=Weights, responses=_FILES)
+def download_weights_file(
+    request: Request,
+    installed: Installed,
+    owner: Owner,
+    model_id: str,
+    format: WeightsFormat,
+    which: AskedEpoch = None,
+) -> Response:
+    """Download the weights in one format, as `weights?format=` does."""
+    return _weights(request, installed, owner, model_id, format, which)
+
+
+def _weights(
+    request: Request, installed: Installed, owner: str, model_id: str, format: WeightsFormat, which: Which | None
+) -> Response:
+    file = exports.weights_file(installed, owner, model_id, format, which)
+    return download(request, file.path, sha256=file.sha256, file_name=file.name, media_type=SENT_AS[format])
+
+
+@router.get(
+    "/{model_id}/card",
+    response_class=Response,
+    responses={200: {"description": "Markdown.", "content": {"text/markdown": {"schema": {"type": "string"}}}}},
+)
+def get_card(request: Request, session: Reading, owner: Owner, model_id: str) -> Response:
+    """Give the model card: what it was trained on and how, what was measured, and how to load it elsewhere."""
+    return tagged_text(request, models.card(session, owner, model_id), "text/markdown; charset=utf-8")
 
 
 @router.post("/{model_id}/predict", max_body_size=MAX_PREDICT_BYTES)

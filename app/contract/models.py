@@ -16,8 +16,66 @@ class ModelLinks(Outgoing):
 
     self: str
     weights: str
+    card: str
     predict: str
     job: str | None
+
+
+class WeightsFormat(StrEnum):
+    """A format in which weights can be had."""
+
+    NPZ = "npz"
+    SAFETENSORS = "safetensors"
+    ONNX = "onnx"
+    JSON = "json"
+
+
+class Which(StrEnum):
+    """The weights of which epoch: that with the lowest watched loss, or the last one."""
+
+    BEST = "best"
+    LATEST = "latest"
+
+
+class Verification(Outgoing):
+    """What came of opening a file with its format's own library, and comparing what it says of sample rows with the engine."""
+
+    ok: Annotated[bool, Field(description="A file that is not is never handed out.")]
+    max_difference: Annotated[
+        float | None,
+        Field(
+            description="Largest difference of an output, in parts of the output, or of 1 (or of the target's standard "
+            "deviation) if that is larger; null if there is nothing to compare."
+        ),
+    ]
+    n_rows: Annotated[
+        int, Field(description="Rows compared: some of the dataset, and made ones with missing and unseen values.")
+    ]
+    library: Annotated[str, Field(description="What opened the file.")]
+    version: str
+
+
+Verified = Annotated[
+    dict[WeightsFormat, Verification | None],
+    Field(description="Each format has an entry; null: not checked yet, which is done before its first download."),
+]
+
+
+class WeightsVersion(Outgoing):
+    """The weights after one epoch."""
+
+    epoch: int
+    sha256: Annotated[str, Field(description="Of the `.npz` file, in hexadecimal.")]
+    size_bytes: Annotated[int, Field(description="Of the `.npz` file.")]
+    metrics: EpochSummary | None
+    verified: Verified
+
+
+class Versions(Outgoing):
+    """The weights that are kept; one of them are the model's own."""
+
+    best: Annotated[WeightsVersion, Field(description="The epoch with the lowest watched loss.")]
+    latest: Annotated[WeightsVersion, Field(description="The last epoch.")]
 
 
 class Model(Outgoing):
@@ -43,15 +101,13 @@ class Model(Outgoing):
     environment: Annotated[dict[str, JsonValue], Field(description="What the bits depend on: versions, BLAS, threads.")]
     sha256: Annotated[str, Field(description="Of the `.npz` file, in hexadecimal.")]
     size_bytes: Annotated[int, Field(description="Of the `.npz` file.")]
+    verified: Verified
+    versions: Annotated[
+        Versions | None, Field(description="For `?which=`; null if only the model's own weights are kept.")
+    ]
+    dataset_sha256: Annotated[str | None, Field(description="Of the upload that it was trained on.")]
     created_at: Time
     links: ModelLinks
-
-
-class WeightsFormat(StrEnum):
-    """A format in which weights can be had."""
-
-    NPZ = "npz"
-    JSON = "json"
 
 
 class BatchNormWeights(Outgoing):

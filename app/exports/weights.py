@@ -43,3 +43,15 @@ def to_layers(arrays: Arrays) -> list[dict[str, Any]]:
 def _batch_norm(arrays: Arrays, prefix: str) -> dict[str, Any] | None:
     named = {name.removeprefix(prefix): array.tolist() for name, array in arrays.items() if name.startswith(prefix)}
     return named or None
+
+
+def from_layers(layers: list[dict[str, Any]]) -> dict[str, NDArray[Any]]:
+    """Read what `to_layers` gave, in double precision."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for i, layer in enumerate(layers):
+        named = {"weight": layer["weight"], "bias": layer["bias"]}
+        named |= {f"batch_norm.{name}": values for name, values in (layer["batch_norm"] or {}).items()}
+        arrays |= {
+            f"layers.{i}.{name}": np.array(values, np.float64) for name, values in named.items() if values is not None
+        }
+    return arrays

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from app.exports.process import Exporter
 from app.queue.jobs import JobQueue
 from app.settings import Settings
 from app.store.blobs import Blobs
@@ -25,6 +26,7 @@ class Installation:
     uploads: TableReader
     tables: TableReader
     changes: Changes
+    exporter: Exporter
 
     @classmethod
     def open(cls, settings: Settings) -> "Installation":
@@ -42,6 +44,7 @@ class Installation:
             uploads=reader(),
             tables=reader(),
             changes=Changes(database),
+            exporter=Exporter(timeout_s=settings.export_timeout_s, memory_bytes=settings.reader_memory_bytes),
         )
 
     def close(self) -> None:
@@ -49,6 +52,7 @@ class Installation:
         self.changes.close()
         self.uploads.close()
         self.tables.close()
+        self.exporter.close()
         self.database.dispose()
 
 

@@ -3,18 +3,18 @@
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import to_json
 
 from app.contract.base import Page
 from app.contract.jobs import EpochSummary, ResolvedNetwork
-from app.contract.models import Model, ModelLinks, Prediction, Predictions, PredictRequest, WeightsFormat
+from app.contract.models import Model, ModelLinks, Prediction, Predictions, PredictRequest
 from app.errors import Fault, InvalidRequest, NotFound
-from app.exports.weights import from_npz, to_layers
+from app.exports.card import model_card
+from app.exports.weights import from_npz
+from app.services import exports
 from app.services.installation import Installation
 from app.services.specs import network_spec
 from app.store import models as store
@@ -26,14 +26,6 @@ from engine.spec import NetworkSpec
 from engine.weights import flat_parameters
 
 KEPT_MODELS = 32
-
-
-@dataclass(frozen=True)
-class WeightsFile:
-    """A file of weights, ready to be sent."""
-
-    path: Path
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +73,15 @@ def get(session: Session, owner: str, model_id: str) -> Model:
     return describe(find(session, owner, model_id))
 
 
+def card(session: Session, owner: str, model_id: str) -> str:
+    """Give the model card, as Markdown."""
+    row = find(session, owner, model_id)
+    model = describe(row)
+    return model_card(
+        model, network_spec(model.network), FittedPreprocessing.from_json(row.preprocessing), row.receipt or {}
+    )
+
+
 def newest(session: Session, owner: str, *, cursor: str | None, limit: int) -> Page[Model]:
     """List the models."""
     page = store.newest(session, owner, cursor=cursor, limit=limit)
@@ -90,25 +91,9 @@ def newest(session: Session, owner: str, *, cursor: str | None, limit: int) -> P
 def delete(installation: Installation, owner: str, model_id: str) -> None:
     """Delete a model and its files."""
     with installation.database.transaction() as session:
-        session.delete(find(session, owner, model_id))
-    installation.blobs.delete(f"models/{model_id}/weights.json")
-    installation.blobs.delete(f"models/{model_id}/weights.npz")
-
-
-def weights_file(
-    installation: Installation, session: Session, owner: str, model_id: str, format: WeightsFormat
-) -> WeightsFile:
-    """Give the file of a model's weights; the JSON form is made when it is first asked for."""
-    row = find(session, owner, model_id)
-    npz = _npz_path(installation, row.id)
-    if format is WeightsFormat.NPZ:
-        return WeightsFile(npz, row.sha256)
-    key = f"models/{row.id}/weights.json"
-    path = installation.blobs.path(key)
-    if not path.exists():
-        installation.blobs.put(key, to_json({"layers": to_layers(from_npz(npz.read_bytes()))}))
-    with path.open("rb") as file:
-        return WeightsFile(path, file_digest(file, "sha256").hexdigest())
+        row = find(session, owner, model_id)
+        session.delete(row)
+    exports.delete_files(installation, row)
 
 
 def predict(
@@ -169,10 +154,14 @@ def describe(row: ModelRow) -> Model:
         environment=row.environment,
         sha256=row.sha256,
         size_bytes=row.size_bytes,
+        verified=exports.verified(row, "weights"),
+        versions=exports.versions(row),
+        dataset_sha256=row.dataset_sha256,
         created_at=row.created_at,
         links=ModelLinks(
             self=f"/v1/models/{row.id}",
             weights=f"/v1/models/{row.id}/weights",
+            card=f"/v1/models/{row.id}/card",
             predict=f"/v1/models/{row.id}/predict",
             job=row.job_id and f"/v1/jobs/{row.job_id}",
         ),

@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -31,9 +31,17 @@ class Blobs:
 
     def put(self, key: str, content: bytes) -> None:
         """Store bytes under `key`; on disk when this returns."""
-        with self.writer(max_bytes=len(content)) as blob:
-            blob.write(content)
-            blob.publish(self.path(key))
+        self.put_all([(key, content)])
+
+    def put_all(self, contents: Iterable[tuple[str, bytes]]) -> None:
+        """Store blobs one after the other, each whole or not at all; on disk when this returns, their folders synced once."""
+        paths = []
+        for key, content in contents:
+            with self.writer(max_bytes=len(content)) as blob:
+                blob.write(content)
+                blob.place(self.path(key))
+            paths.append(self.path(key))
+        _sync_folders(paths)
 
     @contextmanager
     def writer(self, *, max_bytes: int) -> Iterator["NewBlob"]:
@@ -110,15 +118,25 @@ class NewBlob:
 
     def publish(self, target: Path) -> None:
         """Give the file its lasting name; when this returns, file and name are on disk."""
+        self.place(target)
+        _sync_folders([target])
+
+    def place(self, target: Path) -> None:
+        """Give the file its lasting name; when this returns, the file is on disk, but its name may not be."""
         self._file.flush()
         os.fsync(self._file.fileno())
         target.parent.mkdir(parents=True, exist_ok=True)
         self._name(target)
-        for folder in (target.parent, target.parent.parent):
-            sync_folder(folder)
 
     def _name(self, target: Path) -> None:
         self.path.replace(target)
+
+
+def _sync_folders(paths: Iterable[Path]) -> None:
+    """Have the names of files survive a power cut."""
+    folders = {folder for path in paths for folder in (path.parent, path.parent.parent)}
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        sync_folder(folder)
 
 
 class Busy(Exception):

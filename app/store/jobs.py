@@ -12,7 +12,7 @@ from app.contract.jobs import TERMINAL, Status
 from app.errors import IllegalTransition
 from app.store.changes import announce
 from app.store.pages import PageOf, page
-from app.store.tables import CheckpointRow, EpochRow, JobRow, JobTagRow
+from app.store.tables import CheckpointRow, DatasetRow, EpochRow, JobRow, JobTagRow
 
 # Where a job may come from on its way to each status.
 FROM: dict[Status, frozenset[Status]] = {
@@ -181,6 +181,11 @@ def status_of(session: Session, row: JobRow) -> Status:
 def checkpoint(session: Session, job_id: str) -> bytes | None:
     """Give the state from which the job goes on, if there is one."""
     return session.scalar(select(CheckpointRow.state).where(CheckpointRow.job_id == job_id))
+
+
+def dataset_sha256(session: Session, row: JobRow) -> str | None:
+    """Give the hash of the upload that the job is trained on; None if it is gone."""
+    return session.scalar(select(DatasetRow.sha256).where(DatasetRow.id == row.dataset_id))
 
 
 def is_monotone(session: Session, job_id: str) -> bool:

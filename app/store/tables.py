@@ -161,7 +161,11 @@ class CheckpointRow(Row):
 
 
 class ModelRow(Row):
-    """A trained network with its preprocessing; the weights are a blob."""
+    """A trained network with its preprocessing; the weights are a blob.
+
+    `versions` are the weights that are kept of the best and of the latest epoch, `exports` what the check of each file found, by
+    its name, and `receipt` how it was trained: it outlives the job.
+    """
 
     __tablename__ = "models"
 
@@ -180,6 +184,10 @@ class ModelRow(Row):
     environment: Mapped[Json]
     sha256: Mapped[str]
     size_bytes: Mapped[int]
+    versions: Mapped[Json | None]
+    exports: Mapped[Json | None]
+    dataset_sha256: Mapped[str | None]
+    receipt: Mapped[Json | None]
     created_at: Mapped[datetime]
 
     __table_args__ = (Index("ix_models_owner_id", "owner", "id"), Index("ix_models_job_id", "job_id"))

@@ -14,14 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from app.contract.jobs import Resolved, Status, StoppedBecause
-from app.exports.weights import to_npz
+from app.contract.models import Which
 from app.services.specs import network_spec, training_spec
 from app.store import jobs as store
 from app.store.blobs import Blobs
@@ -30,6 +29,7 @@ from app.store.tables import JobRow, ModelRow
 from app.tables.fitted import FittedPreprocessing
 from app.tables.preparation import Prepared, prepare
 from app.worker.progress import Progress
+from app.worker.publication import receipt, store_weights
 from engine import __version__ as engine_version
 from engine import checkpoint
 from engine.batches import Rows
@@ -37,7 +37,6 @@ from engine.reports import Diverged
 from engine.spec import NetworkSpec, TrainingSpec
 from engine.state import TrainingState
 from engine.training import initial_state, train
-from engine.weights import final_parameters, named_arrays
 
 LOOK_EVERY_S = 0.1
 
@@ -266,8 +265,9 @@ class _Run:
         metrics = self.progress.best if restored else self.progress.latest
         assert metrics is not None
         model_id = "model_" + self.row.id.removeprefix("job_")
-        content = to_npz(named_arrays(self.network, final_parameters(self.state, self.training)))
-        self.parts.blobs.put(f"models/{model_id}/weights.npz", content)
+        own = Which.BEST if restored else Which.LATEST
+        latest, best = self.progress.latest, self.progress.best or self.progress.latest
+        kept = store_weights(self.parts.blobs, model_id, self.network, self.state, own, best=best, latest=latest)
         session.add(
             ModelRow(
                 id=model_id,
@@ -283,8 +283,11 @@ class _Run:
                 metrics=metrics,
                 monotone=self._is_monotone(session),
                 environment=environment(self.resolved),
-                sha256=sha256(content).hexdigest(),
-                size_bytes=len(content),
+                sha256=kept[own]["sha256"],
+                size_bytes=kept[own]["size_bytes"],
+                versions=kept,
+                dataset_sha256=store.dataset_sha256(session, self.row),
+                receipt=receipt(self.resolved),
                 created_at=datetime.now(UTC),
             )
         )

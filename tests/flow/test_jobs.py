@@ -171,10 +171,10 @@ def test_weights_come_by_accept_and_nothing_else_is_promised(service: Service, p
     url = f"/v1/models/{job['model_id']}/weights"
     assert service.http.get(url, headers={"Accept": "application/json"}).json()["layers"]
     assert service.http.get(url).content[:2] == b"PK"
-    assert service.http.get(url).headers["content-disposition"] == f'attachment; filename="{job["model_id"]}.npz"'
+    assert service.http.get(url).headers["content-disposition"] == 'attachment; filename="species-from-penguins.npz"'
     problem(service.http.get(url, headers={"Accept": "image/png"}), 406, "not_acceptable")
     refused = problem(service.http.get(url, params={"format": "pickle"}), 422, "invalid_request")
-    assert refused["errors"][0]["allowed"] == ["npz", "json"]
+    assert refused["errors"][0]["allowed"] == ["npz", "safetensors", "onnx", "json"]
 
 
 def test_a_deleted_model_is_gone_with_its_files(service: Service, penguins: str) -> None:

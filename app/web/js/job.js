@@ -153,17 +153,28 @@ function fillFacts(list, { resolved, best, created_at }) {
 async function showModel(section, job, signal) {
   section.hidden = false;
   const path = `/v1/models/${job.model_id}`;
-  const weights = (format, text) => el("li", {}, el("a", { href: `${path}/weights?format=${format}`, download: "" }, text));
+  const link = (href, text) => el("li", {}, el("a", { href: path + href, download: "" }, text));
+  const checks = el("p", {});
   const curl = el("pre", { tabindex: 0 });
   const copy = el("button", { type: "button", onclick: () => copied(curl, copy) }, "Copy");
   section.append(
     el("h2", { id: "model" }, "The trained network"),
-    el("ul", { class: "links" }, weights("npz", "Weights for NumPy (.npz)"), weights("json", "Weights as JSON")),
+    el("ul", { class: "links" },
+      link("/weights.onnx", "The whole model as ONNX"), link("/weights.npz", "Weights for NumPy (.npz)"),
+      link("/weights.safetensors", "Weights as safetensors"), link("/weights.json", "Weights as JSON"), link("/card", "Model card")),
+    checks,
     el("div", { class: "row" }, el("p", {}, "Predict a row:"), copy), curl);
+  ask(path, { signal }).then(({ verified }) => write(checks, checkedFiles(verified)), () => {});
   const row = await ask(`/v1/datasets/${job.resolved.dataset_id}/rows?limit=1`, { signal }).then(({ items }) => items[0], () => ({}));
   const body = JSON.stringify({ rows: [Object.fromEntries(job.resolved.features.map((name) => [name, row[name] ?? null]))] });
   // A shell must take the names of columns as they are.
   write(curl, `curl ${location.origin}${path}/predict \\\n  -H 'Content-Type: application/json' \\\n  -d '${body.replaceAll("'", "'\\''")}'`);
+}
+
+function checkedFiles(verified) {
+  const right = Object.entries(verified).filter(([, found]) => found?.ok);
+  const each = right.map(([format, found]) => `${format} by ${found.library} ${found.version}, largest difference ${found.max_difference ?? 0}`);
+  return `A file is checked against the engine before it is first handed out${each.length ? `; checked: ${each.join("; ")}.` : "."}`;
 }
 
 async function copied(node, button) {

@@ -1,0 +1,76 @@
+"""What a model keeps beside its own weights: those of the best and of the latest epoch, and how it was trained."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.contract.jobs import Resolved
+from app.contract.models import Which
+from app.exports.weights import to_npz
+from app.store.blobs import Blobs
+from engine.spec import NetworkSpec
+from engine.state import TrainingState
+from engine.weights import named_arrays
+
+Summary = dict[str, Any]
+
+
+def store_weights(
+    blobs: Blobs,
+    model_id: str,
+    network: NetworkSpec,
+    state: TrainingState,
+    own: Which,
+    *,
+    best: Summary,
+    latest: Summary,
+) -> dict[Which, Summary]:
+    """Store the weights of the best and of the latest epoch, once if they are the same.
+
+    Args:
+        own: Which of them are the model's own.
+        best: What was measured in the best epoch.
+        latest: And in the last one.
+
+    Returns:
+        What the model's row says of each.
+    """
+    differ = _differ(state)
+    stored: dict[Which, Summary] = {}
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        """Give one file at a time: each is as large as the network."""
+        for which in Which:
+            if differ or which is own:
+                content = to_npz(named_arrays(network, _stored(state, best=which is Which.BEST)))
+                stored[which] = {"sha256": sha256(content).hexdigest(), "size_bytes": len(content)}
+                yield f"models/{model_id}/{'weights' if which is own else which}.npz", content
+
+    blobs.put_all(files())
+    metrics = {Which.BEST: best, Which.LATEST: latest}
+    return {
+        which: {**stored.get(which, stored[own]), "epoch": metrics[which]["epoch"], "metrics": metrics[which]}
+        for which in Which
+    }
+
+
+def _differ(state: TrainingState) -> bool:
+    best, latest = (state.best_parameters, state.parameters), (state.statistics[1], state.statistics[0])
+    return state.best_epoch > 0 and not (np.array_equal(*best) and np.array_equal(*latest))
+
+
+def _stored(state: TrainingState, *, best: bool) -> NDArray[np.floating]:
+    """Give parameters and statistics; those of the latest epoch if no epoch was the best one."""
+    if best and state.best_epoch > 0:
+        return np.concatenate((state.best_parameters, state.statistics[1]))
+    return np.concatenate((state.parameters, state.statistics[0]))
+
+
+def receipt(resolved: Resolved) -> dict[str, Any]:
+    """Give what is to be known of a training when its job is gone."""
+    fields = {"target", "preprocessing", "target_scaling", "validation", "sample_weight", "class_weight"}
+    fields |= {"n_train_rows", "n_validation_rows", "training"}
+    return resolved.model_dump(mode="json", include=fields)
