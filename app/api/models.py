@@ -1,4 +1,4 @@
-"""Models: look, download, predict, delete."""
+"""Models: look, download, delete."""
 
 from typing import Annotated
 
@@ -7,13 +7,12 @@ from fastapi import APIRouter, Query, Request, Response, status
 from app.api.answers import download, tagged
 from app.api.deps import Cursor, Installed, Limit, Owner, Reading
 from app.contract.base import Page
-from app.contract.models import Model, Predictions, PredictRequest, Weights, WeightsFormat
+from app.contract.models import Model, Weights, WeightsFormat
 from app.errors import Fault, NotAcceptable
 from app.services import models
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
-MAX_PREDICT_BYTES = 16 * 2**20
 _MEDIA_TYPES = {WeightsFormat.NPZ: "application/octet-stream", WeightsFormat.JSON: "application/json"}
 
 
@@ -67,9 +66,3 @@ def _by_accept(accept: str) -> WeightsFormat:
         return WeightsFormat.JSON
     fault = Fault("?format", "Ask for one of these.", "not_allowed", tuple(WeightsFormat))
     raise NotAcceptable("The weights cannot be had in that media type.", [fault])
-
-
-@router.post("/{model_id}/predict", max_body_size=MAX_PREDICT_BYTES)
-def predict(rows: PredictRequest, installed: Installed, session: Reading, owner: Owner, model_id: str) -> Predictions:
-    """Predict rows with a model. Columns are prepared as they were in training; what was missing or unseen follows its rule."""
-    return models.predict(installed, session, owner, model_id, rows)

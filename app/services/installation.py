@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from app.evaluation.processes import Processes
 from app.queue.jobs import JobQueue
 from app.settings import Settings
 from app.store.blobs import Blobs
@@ -24,6 +25,7 @@ class Installation:
     queue: JobQueue
     uploads: TableReader
     tables: TableReader
+    appliers: Processes
     changes: Changes
 
     @classmethod
@@ -41,6 +43,11 @@ class Installation:
             queue=JobQueue(database),
             uploads=reader(),
             tables=reader(),
+            appliers=Processes(
+                slots=settings.dataset_predictions,
+                timeout_s=settings.read_timeout_s,
+                memory_bytes=settings.reader_memory_bytes,
+            ),
             changes=Changes(database),
         )
 
@@ -49,6 +56,7 @@ class Installation:
         self.changes.close()
         self.uploads.close()
         self.tables.close()
+        self.appliers.close()
         self.database.dispose()
 
 

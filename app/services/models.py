@@ -111,12 +111,11 @@ def weights_file(
         return WeightsFile(path, file_digest(file, "sha256").hexdigest())
 
 
-def predict(
-    installation: Installation, session: Session, owner: str, model_id: str, request: PredictRequest
-) -> Predictions:
+def predict(installation: Installation, owner: str, model_id: str, request: PredictRequest) -> Predictions:
     """Say what a model makes of some rows."""
-    row = find(session, owner, model_id)
-    _check(request, installation.settings.max_predict_rows)
+    check_predict(request, installation.settings.max_predict_rows)
+    with installation.database.reading() as session:
+        row = find(session, owner, model_id)
     model = _loaded.get(installation, row)
     x = (
         model.preprocessing.encode_rows(request.rows, row.dtype)
@@ -132,9 +131,10 @@ def predict(
     )
 
 
-def _check(request: PredictRequest, max_rows: int) -> None:
-    if (request.rows is None) == (request.inputs is None):
-        message = "Give either `rows` or `inputs`."
+def check_predict(request: PredictRequest, max_rows: int) -> None:
+    """See that one thing is to be predicted, and not too much of it."""
+    if sum(given is not None for given in (request.rows, request.inputs, request.dataset_id)) != 1:
+        message = "Give either `rows`, `inputs` or `dataset_id`."
         raise InvalidRequest(message, [Fault("/rows", message, "one_of")])
     field, n_rows = ("rows", len(request.rows)) if request.rows is not None else ("inputs", len(request.inputs or []))
     if n_rows > max_rows:

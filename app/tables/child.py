@@ -25,10 +25,10 @@ def serve(descriptor: int, memory_bytes: int | None) -> None:
         memory_bytes: Private memory that a request may take, above what the process has when it is ready.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     verbs = _warm_verbs()
     if memory_bytes is not None:
-        _bound_memory(memory_bytes)
+        bound_memory(memory_bytes)
     pipe = Connection(descriptor)
     while True:
         try:
@@ -52,7 +52,7 @@ def _warm_verbs() -> dict[str, Callable[..., Any]]:
     return {"read_table": read_table, "preview": preview, "fit": fit}
 
 
-def _bound_memory(size_bytes: int) -> None:
+def bound_memory(size_bytes: int) -> None:
     """Bound the private memory. RLIMIT_DATA does not count mapped files; with RLIMIT_AS, threads alone take a gigabyte."""
     n_pages = int(Path("/proc/self/statm").read_text().split()[5])
     most = n_pages * resource.getpagesize() + size_bytes
@@ -76,7 +76,7 @@ def _answer(verb: Callable[..., Any], arguments: tuple[Any, ...], options: dict[
     os._exit(1)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Wait for the end of standard input, which nobody writes to: the parent is gone."""
     sys.stdin.buffer.read()
     os._exit(0)
