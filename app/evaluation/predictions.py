@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ from app.tables.words import Scalar
 from engine.classification import answers
 
 PIECE_BYTES = 256 << 10
+CSV_ROWS = 4_096
 Send = Callable[[bytes], None]
 
 
@@ -27,14 +29,13 @@ def predict(send: Send, table: Path, subject: Subject, format: PredictionsFormat
     A row that cannot be predicted (a number is missing and the model's rule is to leave such rows out, or one is too far from
     those it was trained on) has no value and no probabilities.
     """
-    match format:
-        case PredictionsFormat.CSV:
-            for place, frame in enumerate(_frames(table, subject)):
-                text = io.BytesIO()
-                frame.write_csv(text, include_header=place == 0)
-                send(text.getvalue())
-        case PredictionsFormat.PARQUET:
-            _send_parquet(send, table, subject)
+    with io.BufferedWriter(_Pieces(send), PIECE_BYTES) as file:
+        match format:
+            case PredictionsFormat.CSV:
+                for place, frame in enumerate(_frames(table, subject)):
+                    frame.write_csv(file, include_header=place == 0, batch_size=CSV_ROWS)
+            case PredictionsFormat.PARQUET:
+                _write_parquet(file, table, subject)
 
 
 def names(fitted: FittedPreprocessing, *, probabilities: bool) -> list[str]:
@@ -48,7 +49,7 @@ def names(fitted: FittedPreprocessing, *, probabilities: bool) -> list[str]:
     return found
 
 
-def _send_parquet(send: Send, table: Path, subject: Subject) -> None:
+def _write_parquet(file: IO[bytes], table: Path, subject: Subject) -> None:
     frames = _frames(table, subject)
     first = next(frames)
 
@@ -58,10 +59,7 @@ def _send_parquet(send: Send, table: Path, subject: Subject) -> None:
         yield first
         yield from frames
 
-    with io.BufferedWriter(_Pieces(send), PIECE_BYTES) as file:
-        register_io_source(produce, schema=first.schema).sink_parquet(
-            file, row_group_size=MAX_ROWS, maintain_order=True
-        )
+    register_io_source(produce, schema=first.schema).sink_parquet(file, row_group_size=MAX_ROWS, maintain_order=True)
 
 
 class _Pieces(io.RawIOBase):
