@@ -30,7 +30,7 @@ HOUSES = "rooms,area,id,price\n" + "".join(
 )
 
 
-@pytest.fixture(params=[1, 7, 65_536])
+@pytest.fixture(params=[3, 7, 65_536])
 def small_chunks(request, monkeypatch):
     """Answers may not depend on how many rows are taken at a time."""
     monkeypatch.setattr(rows, "MAX_ROWS", request.param)
