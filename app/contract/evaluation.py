@@ -218,7 +218,7 @@ class LossesRequest(Incoming):
 
     dataset_id: DatasetId
     limit: Annotated[
-        int, Field(ge=1, le=1000, description="Rows; at most 200,000 divided by the dataset's columns.")
+        int, Field(ge=1, le=1000, description="Rows; at most 100,000 divided by the dataset's columns.")
     ] = 100
 
 
@@ -234,7 +234,7 @@ class HardRow(Outgoing):
     probability: Annotated[
         float | None, Field(description="Of the actual class; null if the outputs are no probabilities.")
     ]
-    values: Annotated[dict[str, Any], Field(description="All columns of the row.")]
+    values: Annotated[dict[str, Any], Field(description="All columns of the row; text is cut after 500 characters.")]
 
 
 class Losses(Outgoing):

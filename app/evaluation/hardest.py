@@ -14,6 +14,7 @@ from app.tables.selection import open_table
 from engine.classification import answers, of_actual
 
 ROWS_AT_ONCE = 100
+MAX_TEXT_LENGTH = 500
 
 
 def hardest(table: Path, subject: Subject, limit: int) -> dict[str, Any]:
@@ -60,12 +61,13 @@ def _said(rows: Scored, subject: Subject) -> list[dict[str, Any]]:
 
 
 def _values(table: Path, rows: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Give some rows of the table, by their numbers."""
+    """Give some rows of the table, by their numbers; long text is cut, so that the answer stays small."""
+    cut = pl.col(pl.String).str.head(MAX_TEXT_LENGTH)
     frame = open_table(table)
     found: dict[int, dict[str, Any]] = {}
     ordered = sorted(rows)
     for start in range(0, len(ordered), ROWS_AT_ONCE):
         some = ordered[start : start + ROWS_AT_ONCE]
-        held = as_json(pl.concat([frame.slice(row, 1) for row in some]))
+        held = as_json(pl.concat([frame.slice(row, 1) for row in some]).with_columns(cut))
         found.update(zip(some, held, strict=True))
     return found

@@ -15,6 +15,7 @@ from app.tables.words import Scalar, as_text, plain_number
 
 MAX_ROWS = 65_536
 CHUNK_BYTES = 16 << 20
+MAX_NAME_LENGTH = 200
 _EXACT = 2.0**53
 
 
@@ -94,7 +95,7 @@ def _typed(name: str, dtype: pl.DataType, one: FittedInput | FittedTarget) -> pl
 
 
 def _word(value: Scalar) -> str:
-    return as_text(plain_number(value) if isinstance(value, float) else value)
+    return as_text(plain_number(value) if isinstance(value, float) else value)[:MAX_NAME_LENGTH]
 
 
 def _text(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:

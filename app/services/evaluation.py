@@ -29,7 +29,7 @@ from app.store.session import Session
 from app.store.tables import DatasetRow, ModelRow
 from app.tables.fitted import FittedPreprocessing
 
-MAX_CELLS = 200_000
+MAX_CELLS = 100_000
 # What a model was trained with, where no job says so.
 USUAL_LOSSES = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}
 

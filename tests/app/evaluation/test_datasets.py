@@ -1,5 +1,6 @@
 """A model applied to tables: predictions, metrics, importance and hardest rows, against the same thing done row by row."""
 
+import csv
 import io
 import random
 
@@ -131,6 +132,26 @@ def test_a_probability_column_never_takes_the_name_of_another(bench):
     subject = bench.model(content, "p_rose")
     table, _ = bench.table(content)
     assert pl.read_csv(predicted(table, subject)).columns == ["p_rose", "p_iris", "p_lily", "p_rose_"]
+
+
+def test_names_with_commas_quotes_and_line_ends_survive_in_csv(bench):
+    header = 'length,"the ""kind"", roughly"'
+    content = header + "\n" + "".join(f'{i / 7:.3f},"{("a,b", "cd", "e f")[i % 3]}"\n' for i in range(30))
+    subject = bench.model(content, 'the "kind", roughly')
+    table, _ = bench.table(content)
+    text = predicted(table, subject).decode()
+    found = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert list(found[0]) == ['the "kind", roughly', "p_a,b", 'p_c"d', "p_e f"]
+    assert {row['the "kind", roughly'] for row in found} <= {"a,b", 'c"d', "e f"}
+    assert len(found) == 30
+
+
+def test_long_text_of_hard_rows_is_cut(bench):
+    content = "length,note,y\n" + "".join(f"{i / 7:.3f},{'x' * (400 + i)}{i},{i}.5\n" for i in range(200))
+    subject = bench.model(content, "y")
+    assert subject.preprocessing.feature_names == ("length",)
+    found = hardest(bench.table(content)[0], subject, 200)["rows"]
+    assert max(len(row["values"]["note"]) for row in found) == 500
 
 
 def test_faults_of_the_columns_are_listed_all_at_once(bench):
