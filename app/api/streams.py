@@ -31,8 +31,11 @@ class WorkResponse(StreamingResponse):
         """Send the answer."""
 
         async def send_soon(message: Message) -> None:
-            with anyio.fail_after(TAKEN_WITHIN_S):
-                await send(message)
+            try:
+                with anyio.fail_after(TAKEN_WITHIN_S):
+                    await send(message)
+            except TimeoutError:
+                raise anyio.BrokenResourceError from None  # as if it had gone away
 
         try:
             await super().__call__(scope, receive, send_soon)

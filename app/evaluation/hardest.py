@@ -1,6 +1,7 @@
 """The rows of a dataset that a model finds hardest: those that cost it most."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from app.tables.reading import as_json
 from app.tables.selection import open_table
 from engine.classification import answers, of_actual
 
-ROWS_AT_ONCE = 100
+MAX_CELLS = 1 << 20
 MAX_TEXT_LENGTH = 500
 
 
@@ -49,10 +50,9 @@ def _said(rows: Scored, subject: Subject) -> list[dict[str, Any]]:
             for said, right, chance in places
         ]
     scale, offset = (np.array([getattr(one, name) for one in fitted.targets]) for name in ("scale", "offset"))
-    predicted, actual = (
-        [[finite(value) for value in row] for row in (np.asarray(numbers, np.float64) * scale + offset).tolist()]
-        for numbers in (rows.outputs, rows.actual)
-    )
+    with np.errstate(over="ignore"):
+        numbers = [np.asarray(one, np.float64) * scale + offset for one in (rows.outputs, rows.actual)]
+    predicted, actual = ([[finite(value) for value in row] for row in one.tolist()] for one in numbers)
     alone = len(fitted.targets) == 1
     return [
         {"predicted": said[0] if alone else said, "actual": right[0] if alone else right, "probability": None}
@@ -64,10 +64,10 @@ def _values(table: Path, rows: Sequence[int]) -> dict[int, dict[str, Any]]:
     """Give some rows of the table, by their numbers; long text is cut, so that the answer stays small."""
     cut = pl.col(pl.String).str.head(MAX_TEXT_LENGTH)
     frame = open_table(table)
+    step = max(MAX_CELLS // len(frame.collect_schema()), 1)
     found: dict[int, dict[str, Any]] = {}
-    ordered = sorted(rows)
-    for start in range(0, len(ordered), ROWS_AT_ONCE):
-        some = ordered[start : start + ROWS_AT_ONCE]
-        held = as_json(pl.concat([frame.slice(row, 1) for row in some]).with_columns(cut))
-        found.update(zip(some, held, strict=True))
+    for _, group in groupby(sorted(rows), lambda row: row // step):
+        some = list(group)
+        held = frame.slice(some[0], some[-1] - some[0] + 1).collect()[[row - some[0] for row in some]]
+        found.update(zip(some, as_json(held.lazy().with_columns(cut)), strict=True))
     return found

@@ -6,8 +6,10 @@ import threading
 import time
 from pathlib import Path
 
+import anyio
 import pytest
 
+from app.api import streams
 from app.contract.evaluation import PredictionsFormat
 from app.errors import DescentError, InvalidRequest, NotFound, Unavailable
 from app.evaluation import processes
@@ -106,6 +108,29 @@ def test_a_process_that_was_killed_is_replaced(bench, appliers, heavy):
     work.close()
     assert caught.value.faults[0].code == "out_of_memory"
     assert appliers.answer("evaluate", small, subject)["n_evaluated"] == 50
+
+
+@pytest.mark.anyio
+async def test_a_client_that_takes_nothing_loses_its_slot(bench, appliers, heavy, monkeypatch):
+    monkeypatch.setattr(streams, "TAKEN_WITHIN_S", 0.2)
+    work = appliers.begin("predict", heavy, bench.model(ROWS, "y"), PredictionsFormat.CSV)
+    response = streams.WorkResponse(work, media_type="text/csv", headers={})
+    sent = []
+
+    async def send(message):
+        sent.append(message["type"])
+        if len(sent) > 2:
+            await anyio.sleep_forever()
+
+    with anyio.fail_after(20), pytest.raises(anyio.BrokenResourceError):
+        await response({"type": "http", "asgi": {"spec_version": "2.3"}}, anyio.sleep_forever, send)
+    assert sent == ["http.response.start", "http.response.body", "http.response.body"]
+    assert not appliers.pids
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
 
 
 def test_work_that_takes_too_long_is_ended(bench, heavy):
