@@ -112,7 +112,8 @@ class Measures:
     def add(self, actual: Array, outputs: Array, costs: Array) -> None:
         """Add rows."""
         self._n += len(actual)
-        self._cost += float(costs.sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # a cost may be infinite
+            self._cost += float(costs.sum())
         if self._classes is not None:
             self._classes.add(actual, outputs)
         if self._numbers is not None:

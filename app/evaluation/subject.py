@@ -17,7 +17,6 @@ from engine.spec import NetworkSpec
 from engine.weights import flat_parameters
 
 AT = "/dataset_id"
-NUMBERS = frozenset({Kind.NUMERIC, Kind.BOOLEAN})
 
 
 @dataclass(frozen=True)
@@ -104,4 +103,6 @@ def _fits(column: Column, wanted: str) -> bool:
             zero_or_one = column.n_unique <= 2 and {column.min, column.max} <= {0.0, 1.0}
             return column.kind is Kind.BOOLEAN or (column.kind is Kind.NUMERIC and zero_or_one)
         case _:
-            return column.kind in NUMBERS
+            # Numbers of which all are 0 or 1 are taken for truth values, unlike the words `true` and `false`.
+            zero_or_one = column.kind is Kind.BOOLEAN and set(column.categories or ()) <= {"0", "1"}
+            return column.kind is Kind.NUMERIC or zero_or_one

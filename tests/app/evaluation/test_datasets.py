@@ -118,6 +118,13 @@ def test_columns_of_another_type_with_the_same_values_are_taken(bench):
     assert pl.read_csv(predicted(table, subject))["y"].to_list() == pytest.approx([one["value"] for one in expected])
 
 
+def test_words_of_truth_are_no_numbers(bench):
+    subject = bench.model(HOUSES, "price")
+    _, columns = bench.table("rooms,area,id,price\ntrue,50,1.5,false\nfalse,60,2.5,true\n")
+    faults = column_faults(subject.preprocessing, columns, with_targets=True)
+    assert [fault.code for fault in faults] == ["wrong_kind", "wrong_kind"]
+
+
 def test_columns_without_a_single_value_are_taken_for_any_kind(bench):
     content = "at,length,colour,species\n" + "".join(
         f"2026-01-{i + 1:02},{i / 3:.3f},{'rgb'[i % 3]},{'xy'[i % 2]}\n" for i in range(28)
