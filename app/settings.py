@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     max_layers: Count = Field(default=100, description="Most hidden layers of a network.")
     max_units: Count = Field(default=100_000, description="Most units of one layer.")
     max_predict_rows: Count = Field(default=100_000, description="Most rows of one prediction.")
+    dataset_predictions: Count = Field(
+        default_factory=_cores, description="Datasets that are predicted or evaluated at once, each in its own process."
+    )
     reader_memory_bytes: Bytes = Field(
         default_factory=lambda: min(4 * GIB, _memory_bytes() // 2),
         description="Most memory of a process that reads tables.",

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from benchmarks import predictions
 from benchmarks.machine import table
 from tests.service import Service
 
@@ -38,10 +39,11 @@ class Effort:
 
     runs: int
     tiny_jobs: int
+    predicted_rows: int
 
 
-FULL = Effort(runs=30, tiny_jobs=600)
-QUICK = Effort(runs=10, tiny_jobs=40)
+FULL = Effort(runs=30, tiny_jobs=600, predicted_rows=1_000_000)
+QUICK = Effort(runs=10, tiny_jobs=40, predicted_rows=200_000)
 
 
 def flowers(seed: int) -> bytes:
@@ -61,6 +63,8 @@ def measure(effort: Effort) -> str:
         times = _with_service(Path(folder), 1, lambda service: _table_to_weights(service, effort.runs))
     with tempfile.TemporaryDirectory() as folder:
         tiny = _with_service(Path(folder), 2, lambda service: _tiny_jobs(service, effort.tiny_jobs))
+    with tempfile.TemporaryDirectory() as folder:
+        predicted = _with_service(Path(folder), 1, lambda service: predictions.measure(service, effort.predicted_rows))
     rate, accepted = 60 * effort.tiny_jobs / tiny["ended"], tiny["accepted"] / tiny["ended"]
     epochs = XOR_JOB["training"]["epochs"]
     return (
@@ -69,7 +73,8 @@ def measure(effort: Effort) -> str:
         f"{table(['', 'p50, ms', 'p95, ms'], [[TIMES[name], _ms(s, 0.5), _ms(s, 0.95)] for name, s in times.items()])}\n"
         f"Tiny jobs (XOR sent inline, {epochs} epochs), end to end with 2 workers and {CLIENTS} clients: "
         f"**{rate:,.0f} a minute** ({effort.tiny_jobs} jobs, from the first POST until the last one has succeeded; "
-        f"all were accepted after {accepted:.0%} of that time).\n"
+        f"all were accepted after {accepted:.0%} of that time).\n\n"
+        f"{predicted}"
     )
 
 

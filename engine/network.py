@@ -303,6 +303,13 @@ class Workspace:
             np.multiply(costs, weights, costs)
         return self.share * float(np.dot(flat, ones))
 
+    def row_costs(self, n: int) -> Float[Array, " n"]:
+        """The cost of each of the first ``n`` rows of the block, in float64, after `forward` of their passes."""
+        costs = self._costs[:n]
+        self.loss.each(self.z[:n], self.a[:n], self.y[:n], costs, self.scratch[:n], self.loss.values)
+        total: Array = costs.sum(1, np.float64)
+        return self.share * total
+
 
 def memory_bytes(
     network: NetworkSpec, training: TrainingSpec, n_rows: int, n_validation_rows: int = 0, *, weighted: bool = False

@@ -1,4 +1,4 @@
-"""Models: look, download, predict, delete."""
+"""Models: look, download, delete."""
 
 from typing import Annotated, Any
 
@@ -8,12 +8,10 @@ from app.api.answers import download, tagged, tagged_text
 from app.api.deps import Cursor, Installed, Limit, Owner, Reading
 from app.api.media import MEDIA_TYPES, SENT_AS, preferred
 from app.contract.base import Page
-from app.contract.models import Model, Predictions, PredictRequest, Weights, WeightsFormat, Which
+from app.contract.models import Model, Weights, WeightsFormat, Which
 from app.services import exports, models
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
-
-MAX_PREDICT_BYTES = 16 * 2**20
 
 
 @router.get("")
@@ -108,9 +106,3 @@ def _weights(
 def get_card(request: Request, session: Reading, owner: Owner, model_id: str) -> Response:
     """Give the model card: what it was trained on and how, what was measured, and how to load it elsewhere."""
     return tagged_text(request, models.card(session, owner, model_id), "text/markdown; charset=utf-8")
-
-
-@router.post("/{model_id}/predict", max_body_size=MAX_PREDICT_BYTES)
-def predict(rows: PredictRequest, installed: Installed, session: Reading, owner: Owner, model_id: str) -> Predictions:
-    """Predict rows with a model. Columns are prepared as they were in training; what was missing or unseen follows its rule."""
-    return models.predict(installed, session, owner, model_id, rows)

@@ -134,7 +134,7 @@ class Weights(Outgoing):
 
 
 class PredictRequest(Incoming):
-    """Rows to predict: as objects by column name, or as plain lists of numbers in the order of the features."""
+    """Rows to predict: as objects by column name, as plain lists of numbers in the order of the features, or a dataset."""
 
     rows: Annotated[
         list[dict[str, Any]] | None, Field(min_length=1, description="One object a row, by column name.")
@@ -142,6 +142,14 @@ class PredictRequest(Incoming):
     inputs: Annotated[
         list[list[float | None]] | None,
         Field(min_length=1, description="One list a row; for features that are all numbers."),
+    ] = None
+    dataset_id: Annotated[
+        str | None,
+        Field(
+            max_length=40,
+            pattern="^[0-9A-Za-z_]+$",
+            description="A dataset that has the model's columns; it is answered as CSV or Parquet, by `Accept`.",
+        ),
     ] = None
 
 

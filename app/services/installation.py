@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from app.evaluation.processes import Processes
 from app.exports.process import Exporter
 from app.queue.jobs import JobQueue
 from app.settings import Settings
@@ -25,6 +26,7 @@ class Installation:
     queue: JobQueue
     uploads: TableReader
     tables: TableReader
+    appliers: Processes
     changes: Changes
     exporter: Exporter
 
@@ -43,6 +45,11 @@ class Installation:
             queue=JobQueue(database),
             uploads=reader(),
             tables=reader(),
+            appliers=Processes(
+                slots=settings.dataset_predictions,
+                timeout_s=settings.read_timeout_s,
+                memory_bytes=settings.reader_memory_bytes,
+            ),
             changes=Changes(database),
             exporter=Exporter(timeout_s=settings.export_timeout_s, memory_bytes=settings.reader_memory_bytes),
         )
@@ -53,6 +60,7 @@ class Installation:
         self.uploads.close()
         self.tables.close()
         self.exporter.close()
+        self.appliers.close()
         self.database.dispose()
 
 

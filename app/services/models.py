@@ -52,7 +52,7 @@ class _LoadedModels:
                 self._models.move_to_end(key)
                 return self._models[key]
         network = network_spec(ResolvedNetwork.model_validate(row.network))
-        arrays = from_npz(_npz_path(installation, row.id).read_bytes())
+        arrays = from_npz(npz_path(installation, row.id).read_bytes())
         loaded = Loaded(
             network, flat_parameters(network, arrays, row.dtype), FittedPreprocessing.from_json(row.preprocessing)
         )
@@ -96,12 +96,11 @@ def delete(installation: Installation, owner: str, model_id: str) -> None:
     exports.delete_files(installation, row)
 
 
-def predict(
-    installation: Installation, session: Session, owner: str, model_id: str, request: PredictRequest
-) -> Predictions:
+def predict(installation: Installation, owner: str, model_id: str, request: PredictRequest) -> Predictions:
     """Say what a model makes of some rows."""
-    row = find(session, owner, model_id)
-    _check(request, installation.settings.max_predict_rows)
+    check_predict(request, installation.settings.max_predict_rows)
+    with installation.database.reading() as session:
+        row = find(session, owner, model_id)
     model = _loaded.get(installation, row)
     x = (
         model.preprocessing.encode_rows(request.rows, row.dtype)
@@ -117,9 +116,10 @@ def predict(
     )
 
 
-def _check(request: PredictRequest, max_rows: int) -> None:
-    if (request.rows is None) == (request.inputs is None):
-        message = "Give either `rows` or `inputs`."
+def check_predict(request: PredictRequest, max_rows: int) -> None:
+    """See that one thing is to be predicted, and not too much of it."""
+    if sum(given is not None for given in (request.rows, request.inputs, request.dataset_id)) != 1:
+        message = "Give either `rows`, `inputs` or `dataset_id`."
         raise InvalidRequest(message, [Fault("/rows", message, "one_of")])
     field, n_rows = ("rows", len(request.rows)) if request.rows is not None else ("inputs", len(request.inputs or []))
     if n_rows > max_rows:
@@ -168,5 +168,6 @@ def describe(row: ModelRow) -> Model:
     )
 
 
-def _npz_path(installation: Installation, model_id: str) -> Path:
+def npz_path(installation: Installation, model_id: str) -> Path:
+    """Where a model's own weights are."""
     return installation.blobs.path(f"models/{model_id}/weights.npz")

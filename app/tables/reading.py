@@ -16,7 +16,7 @@ from app.tables.source import Source, csv_source, json_source
 from app.tables.summary import Limits, TableSummary
 from app.tables.words import plain_number
 
-__all__ = ["Limits", "TableSummary", "column_groups", "preview", "read_table"]
+__all__ = ["Limits", "TableSummary", "as_json", "column_groups", "preview", "read_table"]
 
 MAX_CATEGORIES = 1_000
 FEW_CATEGORIES = 20
@@ -46,8 +46,13 @@ def read_table(source: Path, format: Format, kinds: Mapping[str, Kind], table: P
 
 def preview(table: Path, limit: int, offset: int = 0) -> list[dict[str, Any]]:
     """Give some rows as JSON values; times as ISO 8601 text."""
+    return as_json(pl.scan_ipc(table, glob=False).slice(offset, limit))
+
+
+def as_json(frame: pl.LazyFrame) -> list[dict[str, Any]]:
+    """Give the rows of a typed table as JSON values; times as ISO 8601 text."""
     times = pl.col(pl.Datetime).dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").str.replace(r"\.000000Z$", "Z")
-    rows = pl.scan_ipc(table, glob=False).slice(offset, limit).with_columns(times).collect().to_dicts()
+    rows = frame.with_columns(times).collect().to_dicts()
     return [{name: plain_number(v) if isinstance(v, float) else v for name, v in row.items()} for row in rows]
 
 
