@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     max_epochs: Count = Field(default=10_000_000, description="Most epochs of a job.")
     max_layers: Count = Field(default=100, description="Most hidden layers of a network.")
     max_units: Count = Field(default=100_000, description="Most units of one layer.")
+    max_model_bytes: Bytes = Field(default=128 * MIB, description="Largest weights of a model that is uploaded.")
     max_predict_rows: Count = Field(default=100_000, description="Most rows of one prediction.")
     reader_memory_bytes: Bytes = Field(
         default_factory=lambda: min(4 * GIB, _memory_bytes() // 2),

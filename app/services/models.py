@@ -111,6 +111,18 @@ def weights_file(
         return WeightsFile(path, file_digest(file, "sha256").hexdigest())
 
 
+def named_weights(installation: Installation, row: ModelRow) -> dict[str, NDArray[np.floating]]:
+    """Give the weights of a model by name.
+
+    Raises:
+        NotFound: The model was deleted since its row was read.
+    """
+    try:
+        return from_npz(_npz_path(installation, row.id).read_bytes())
+    except FileNotFoundError:
+        raise NotFound("There is no such model.") from None
+
+
 def predict(
     installation: Installation, session: Session, owner: str, model_id: str, request: PredictRequest
 ) -> Predictions:
@@ -164,7 +176,7 @@ def describe(row: ModelRow) -> Model:
         dtype=row.dtype,
         preprocessing=row.preprocessing,
         epoch=row.epoch,
-        metrics=EpochSummary.model_validate(row.metrics),
+        metrics=None if row.metrics is None else EpochSummary.model_validate(row.metrics),
         monotone=row.monotone,
         environment=row.environment,
         sha256=row.sha256,

@@ -140,8 +140,17 @@ class CheckpointRow(Row):
     at: Mapped[datetime]
 
 
+class InitialWeightsRow(Row):
+    """The weights that a job starts with, as `.npz`: its own copy, stored in the transaction that submits it."""
+
+    __tablename__ = "initial_weights"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    content: Mapped[bytes]
+
+
 class ModelRow(Row):
-    """A trained network with its preprocessing; the weights are a blob."""
+    """A trained network with its preprocessing; the weights are a blob. One without a job was uploaded."""
 
     __tablename__ = "models"
 
@@ -155,7 +164,7 @@ class ModelRow(Row):
     preprocessing: Mapped[Json]
     dtype: Mapped[str]
     epoch: Mapped[int]
-    metrics: Mapped[Json]
+    metrics: Mapped[Json | None]
     monotone: Mapped[bool | None]
     environment: Mapped[Json]
     sha256: Mapped[str]
