@@ -2,14 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import FailFast, Field, StrictBool, StrictFloat, StrictInt, StringConstraints
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraints
 
 from app.contract.base import ColumnName, Incoming, Name, Outgoing
 from app.contract.network import MAX_LAYERS, Network
 
 # A list of numbers ends at its first fault: one a list is told, however many there are.
-Vector = Annotated[list[StrictFloat], FailFast()]
-Matrix = Annotated[list[Vector], FailFast()]
+Vector = Annotated[list[StrictFloat], Field(fail_fast=True)]
+Matrix = Annotated[list[Vector], Field(fail_fast=True)]
 Class = Annotated[str, StringConstraints(min_length=1, max_length=500)] | StrictBool | StrictInt | StrictFloat
 
 

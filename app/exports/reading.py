@@ -75,12 +75,16 @@ def _read_safetensors(file: BinaryIO, max_bytes: int) -> dict[str, Array]:
     if length > min(MAX_HEADER_BYTES, size_bytes - 8):
         raise UnreadableWeights(f"The header is said to be {length:,} bytes long: more than there are, or are read.")
     try:
-        header = json.loads(file.read(length).decode(), object_pairs_hook=_no_name_twice)
+        header = json.loads(
+            file.read(length).decode(), object_pairs_hook=_no_name_twice, parse_constant=_no_such_number
+        )
     except (ValueError, RecursionError):
-        raise UnreadableWeights("The header is not a JSON object of different names.") from None
+        header = None
     if not isinstance(header, dict):
         raise UnreadableWeights("The header is not a JSON object of different names.")
-    header.pop("__metadata__", None)
+    notes = header.pop("__metadata__", {})
+    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+        raise UnreadableWeights("`__metadata__` is not an object of texts.")
     places = {name: _place(name, entry) for name, entry in header.items()}
     _check_places(places, size_bytes - 8 - length)
     _check_sizes(places, max_bytes)
@@ -96,6 +100,10 @@ def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({name for name, _ in pairs}) < len(pairs):
         raise ValueError("a name is there twice")
     return dict(pairs)
+
+
+def _no_such_number(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
 
 
 def _place(name: str, entry: Any) -> _Place:

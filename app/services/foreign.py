@@ -72,6 +72,7 @@ def create(installation: Installation, request: RequestKey, model: ModelCreate, 
 def _add(session: Session, row: ModelRow) -> Model:
     session.add(row)
     session.flush()
+    session.refresh(row)
     return models.describe(row)
 
 
@@ -106,12 +107,15 @@ def _check(settings: Settings, owner: str, model: ModelCreate, file: BinaryIO | 
     faults += [
         Fault("/" + name.replace(".", "/"), what, "weights_do_not_fit")
         if file is None
-        else Fault("/file", f"{sent.sent_as.get(name, name)} {what}", "weights_do_not_fit")
+        else Fault("/file", f"`{sent.sent_as.get(name, name)}` {what}", "weights_do_not_fit")
         for name, what in wrong
     ]
     if faults:
-        shape, said = "-".join(map(str, widths or ())), "-".join(map(str, spec.widths))
-        raise InvalidRequest(f"The weights are of a network {shape or 'of no shape'}, and {said} is described.", faults)
+        detail = "The weights are not those of the network described."
+        if widths is not None and not sent.faults and widths != list(spec.widths):
+            shape, said = "-".join(map(str, widths)), "-".join(map(str, spec.widths))
+            detail = f"The weights are of a network {shape}, and {said} is described."
+        raise InvalidRequest(detail, faults)
     content = to_npz(named_arrays(spec, flat_parameters(spec, sent.arrays, dtype)))
     environment = {"source": "upload", "format": sent.format, "sha256": sent.sha256}
     row = ModelRow(

@@ -60,9 +60,10 @@ def start(
         arrays, found = from_layers(given.layers)
     else:
         row, arrays = _model(installation, owner, given.model_id or "")
+    given_widths = None if found else widths_of(arrays)
     found += [one for one in weights_faults(network, arrays, dtype) if one[0] not in dict(found)]
     if found:
-        raise _not_fitting(network, arrays, found, by_name=row is None)
+        raise _not_fitting(network, given_widths, found, by_name=row is None)
     content = to_npz(named_arrays(network, flat_parameters(network, arrays, dtype)))
     warnings = [] if row is None else _differences(row, resolved, preprocessing)
     said = ResolvedStart(model_id=row and row.id, sha256=sha256(content).hexdigest(), warnings=warnings)
@@ -80,10 +81,10 @@ def _model(installation: Installation, owner: str, model_id: str) -> tuple[Model
 
 
 def _not_fitting(
-    network: NetworkSpec, arrays: Mapping[str, NDArray[Any]], found: Sequence[tuple[str, str]], *, by_name: bool
+    network: NetworkSpec, given: list[int] | None, found: Sequence[tuple[str, str]], *, by_name: bool
 ) -> InvalidRequest:
     """Say what does not fit, and what would."""
-    given, needed = widths_of(arrays), list(network.widths)
+    needed = list(network.widths)
     detail = "The initial weights do not fit the network of this job."
     if given is not None and given != needed:
         detail = (
@@ -95,7 +96,7 @@ def _not_fitting(
         [
             Fault(f"{AT}/{name.replace('.', '/')}", what, "weights_do_not_fit")
             if by_name
-            else Fault(f"{AT}/model_id", f"{name} {what}", "weights_do_not_fit")
+            else Fault(f"{AT}/model_id", f"`{name}` {what}", "weights_do_not_fit")
             for name, what in found
         ],
     )

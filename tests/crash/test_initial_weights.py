@@ -1,0 +1,36 @@
+"""A job that was given its first weights is resumed to the same bits, too, whenever its worker is killed."""
+
+import time
+
+import pytest
+
+from tests.crash.test_kill import JOB, outcome
+from tests.service import PENGUINS, Service
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_mid_job_changes_no_bit_of_a_warm_start(own_service: Service) -> None:
+    """Killed before the first epoch is stored, and in the middle; the model that it starts from is deleted in between."""
+    own_service.start()
+    dataset = own_service.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
+    short = {**JOB, "training": {**JOB["training"], "epochs": 3, "seed": 1}}  # type: ignore[dict-item]
+    source = own_service.wait(own_service.submit(dataset_id=dataset, **short)["id"])["model_id"]
+    warm = {"dataset_id": dataset, **JOB, "initial_weights": {"model_id": source}}
+    expected = outcome(own_service, own_service.wait(own_service.submit(**warm)["id"]))
+    cold = outcome(own_service, own_service.wait(own_service.submit(dataset_id=dataset, **JOB)["id"]))
+    assert expected[0] != cold[0], "the weights that were given made no difference"
+
+    job_id = own_service.submit(**warm)["id"]
+    assert own_service.http.delete(f"/v1/models/{source}").status_code == 204
+    while own_service.job(job_id)["status"] == "queued":
+        time.sleep(0.01)
+    own_service.kill_worker(own_service.workers[0])
+    assert own_service.job(job_id)["progress"]["epoch"] < 500
+    own_service.start_worker()
+    for epoch in (300, 600):
+        assert own_service.wait_for_epoch(job_id, epoch)["status"] == "running", "it ended before it could be killed"
+        own_service.kill_worker(own_service.workers[0])
+        own_service.start_worker()
+    job = own_service.wait(job_id)
+    assert job["attempt"] == 4
+    assert outcome(own_service, job) == expected
