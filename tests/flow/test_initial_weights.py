@@ -85,6 +85,7 @@ def test_weights_of_another_precision_are_rounded_to_the_nearest(service: Servic
     assert service.weights(jobs[0]["model_id"]) == service.weights(jobs[1]["model_id"])
 
 
+@pytest.mark.slow
 def test_a_model_deleted_before_the_job_runs_changes_nothing(own_service: Service) -> None:
     own_service.start()
     dataset = own_service.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
