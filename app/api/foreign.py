@@ -21,7 +21,7 @@ from app.services.once import Answer, RequestKey, fingerprint
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
-MAX_JSON_BYTES = 16 * 2**20
+MAX_JSON_BYTES = 4 * 2**20
 MAX_SPEC_BYTES = 4 * 2**20
 # To list a million of them would take gigabytes.
 MOST_ERRORS = 10_000
@@ -76,8 +76,7 @@ async def create_model(
     """
     async with AsyncExitStack() as until_done:
         sent, file = await _body(request, installed.settings.max_model_bytes, until_done)
-        model = _validated(sent, in_form=file is not None)
-        answer = await run_in_threadpool(_create, installed, owner, idempotency_key, model, file)
+        answer = await run_in_threadpool(_create, installed, owner, idempotency_key, sent, file)
     response.headers["Location"] = f"/v1/models/{answer.body.id}"
     if answer.replayed:
         response.headers["Idempotency-Replayed"] = "true"
@@ -85,8 +84,9 @@ async def create_model(
 
 
 def _create(
-    installed: Installed, owner: str, idempotency_key: str | None, model: ModelCreate, file: BinaryIO | None
+    installed: Installed, owner: str, idempotency_key: str | None, sent: bytes, file: BinaryIO | None
 ) -> Answer[Model]:
+    model = _validated(sent, in_form=file is not None)
     of_file = ""
     if idempotency_key is not None and file is not None:
         of_file = foreign.hash_of(file)

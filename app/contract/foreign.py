@@ -101,4 +101,6 @@ class ModelCreate(Incoming):
             "float16 and bfloat16 become float32 without a change."
         ),
     ] = None
-    layers: Annotated[GivenLayers | None, Field(description="The weights, if no `file` is sent.")] = None
+    layers: Annotated[
+        GivenLayers | None, Field(description="The weights, if no `file` is sent; up to 4 MiB of JSON.")
+    ] = None

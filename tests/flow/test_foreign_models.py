@@ -269,7 +269,7 @@ def test_a_form_that_is_no_model_is_refused(service: Service, name: str) -> None
         (b"abc", "multipart/form-data; boundary=x", 400),
         (b"--x\r\n\r\n\r\n--x--", "multipart/form-data; boundary=x", 400),
         (b"", "multipart/form-data; boundary=x", 422),
-        (b" " * (17 * 2**20), "application/json", 413),
+        (b" " * (5 * 2**20), "application/json", 413),
     ],
 )
 def test_a_body_that_is_no_model_is_refused(service: Service, content: bytes, kind: str, status: int) -> None:
