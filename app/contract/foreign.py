@@ -7,6 +7,9 @@ from pydantic import Field, StrictBool, StrictFloat, StrictInt, StringConstraint
 from app.contract.base import ColumnName, Incoming, Name, Outgoing
 from app.contract.network import MAX_LAYERS, Network
 
+MAX_INPUTS = 20_000
+MAX_OUTPUTS = 10_000
+
 # A list of numbers ends at its first fault: one a list is told, however many there are.
 Vector = Annotated[list[StrictFloat], Field(fail_fast=True)]
 Matrix = Annotated[list[Vector], Field(fail_fast=True)]
@@ -72,18 +75,18 @@ class ModelCreate(Incoming):
     name: Annotated[Name | None, Field(description="null: `uploaded model`.")] = None
     task: Literal["classification", "regression"]
     n_inputs: Annotated[
-        int | None, Field(ge=1, le=1_000_000, description="How many numbers it takes; named `x0…`. Or `inputs`.")
+        int | None, Field(ge=1, le=MAX_INPUTS, description="How many numbers it takes; named `x0…`. Or `inputs`.")
     ] = None
     inputs: Annotated[
-        Annotated[list[ColumnName], Field(min_length=1, max_length=20_000)] | None,
+        Annotated[list[ColumnName], Field(min_length=1, max_length=MAX_INPUTS)] | None,
         Field(description="The columns it takes, in the order of its inputs; all are numbers."),
     ] = None
     classes: Annotated[
-        Annotated[list[Class], Field(min_length=2, max_length=10_000)] | None,
+        Annotated[list[Class], Field(min_length=2, max_length=MAX_OUTPUTS)] | None,
         Field(description="Of a classification, in the order of the outputs: all text, all numbers, or all booleans."),
     ] = None
     targets: Annotated[
-        Annotated[list[ColumnName], Field(min_length=1, max_length=10_000)] | None,
+        Annotated[list[ColumnName], Field(min_length=1, max_length=MAX_OUTPUTS)] | None,
         Field(description="The columns it predicts: one for a classification. null: `y0…`, one an output."),
     ] = None
     network: Annotated[

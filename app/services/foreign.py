@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 from numpy.typing import NDArray
 
 from app.contract.datasets import Kind
-from app.contract.foreign import ModelCreate
+from app.contract.foreign import MAX_OUTPUTS, ModelCreate
 from app.contract.jobs import ResolvedLayer, ResolvedNetwork
 from app.contract.models import Model
 from app.errors import Fault, InvalidRequest
@@ -88,16 +88,22 @@ def _check(settings: Settings, owner: str, model: ModelCreate, file: BinaryIO | 
     if faults or sent is None:
         raise InvalidRequest(
             "The model cannot be taken as it is.",
-            [one if one.pointer == "/file" else Fault(at + one.pointer, one.message, one.code) for one in faults],
+            [
+                one if one.pointer == "/file" else Fault(at + one.pointer, one.message, one.code, one.allowed)
+                for one in faults
+            ],
         )
     widths = widths_of(sent.arrays)
+    if widths is not None and widths[-1] > MAX_OUTPUTS:
+        message = f"The weights have {widths[-1]:,} outputs; at most {MAX_OUTPUTS:,} are served."
+        raise InvalidRequest(message, [Fault("/layers" if file is None else "/file", message, "too_many")])
     preprocessing = _preprocessing(model, n_outputs=widths[-1] if widths else 1)
     network = _network(model, preprocessing)
     dtype = model.dtype or _dtype(sent)
     spec = network_spec(network)
     loss = "cross_entropy" if network.output_activation == "softmax" else "quadratic"
     faults += [
-        Fault(f"{at}/network/output_activation", fault.message, fault.code)
+        Fault(at + _pointer(fault.field, model), fault.message, fault.code, fault.allowed)
         for fault in check(spec, TrainingSpec(loss, task=model.task))
     ]
     wrong = [
@@ -133,6 +139,13 @@ def _check(settings: Settings, owner: str, model: ModelCreate, file: BinaryIO | 
         created_at=now(),
     )
     return row, content
+
+
+def _pointer(field: str, model: ModelCreate) -> str:
+    """From the engine's name of a field to the request's."""
+    if field.startswith(f"network.layers.{len(model.network.hidden_layers)}."):
+        return "/network/output_activation"
+    return "/" + field.replace("network.layers.", "network.hidden_layers.").replace(".", "/")
 
 
 def _read(settings: Settings, model: ModelCreate, file: BinaryIO | None) -> Sent:

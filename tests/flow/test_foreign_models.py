@@ -236,6 +236,22 @@ def test_a_network_of_another_shape_is_refused_with_both_shapes(service: Service
     assert "/layers/0/weight" in pointers(problem(answer, 422, "invalid_request"))
 
 
+def test_what_the_engine_cannot_have_is_pointed_at(service: Service) -> None:
+    network = {"output_activation": "softmax", "initializer": "constant", "initializer_parameters": {"size": 1.0}}
+    spec = {"task": "regression", "n_inputs": 1, "network": network}
+    answer = service.http.post("/v1/models", json={**spec, "layers": [{"weight": [[1]], "bias": [1]}]})
+    assert pointers(problem(answer, 422, "invalid_request")) == {
+        "/network/output_activation",
+        "/network/initializer_parameters/size",
+    }
+
+
+def test_more_outputs_than_anybody_reads_are_refused(service: Service) -> None:
+    content = npz({"0.weight": np.zeros((20_000, 1), np.float32), "0.bias": np.zeros(20_000, np.float32)})
+    answer = post(service, {"task": "regression", "n_inputs": 1}, content)
+    assert pointers(problem(answer, 422, "invalid_request")) == {"/file"}
+
+
 FORMS: dict[str, tuple[dict[str, Any], int, set[str]]] = {
     "no file": ({"model": (None, "{}")}, 422, {"/file"}),
     "no model": ({"file": ("f", b"x")}, 422, {"/model"}),
