@@ -101,10 +101,10 @@ def _check(settings: Settings, owner: str, model: ModelCreate, file: BinaryIO | 
     network = _network(model, preprocessing)
     dtype = model.dtype or _dtype(sent)
     spec = network_spec(network)
-    loss = "cross_entropy" if network.output_activation == "softmax" else "quadratic"
     faults += [
         Fault(at + _pointer(fault.field, model), fault.message, fault.code, fault.allowed)
-        for fault in check(spec, TrainingSpec(loss, task=model.task))
+        for fault in check(spec, TrainingSpec("quadratic", task=model.task))
+        if fault.field.startswith("network.")
     ]
     wrong = [
         *sent.faults,
