@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     max_epochs: Count = Field(default=10_000_000, description="Most epochs of a job.")
     max_layers: Count = Field(default=100, description="Most hidden layers of a network.")
     max_units: Count = Field(default=100_000, description="Most units of one layer.")
+    max_model_bytes: Bytes = Field(default=128 * MIB, description="Largest weights of a model that is uploaded.")
     max_predict_rows: Count = Field(default=100_000, description="Most rows of one prediction.")
     dataset_predictions: Count = Field(
         default_factory=_cores, description="Datasets that are predicted or evaluated at once, each in its own process."

@@ -17,9 +17,10 @@ from engine.state import TrainingState
 class WeightsError(Exception):
     """Named arrays that are not the weights of a network; ``faults`` has a sentence for each wrong or missing name."""
 
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__(" ".join(faults))
-        self.faults = faults
+    def __init__(self, by_name: list[tuple[str, str]]) -> None:
+        self.by_name = by_name
+        self.faults = [f"{name} {what}" for name, what in by_name]
+        super().__init__(" ".join(self.faults))
 
 
 def named_arrays(network: NetworkSpec, stored: Float[Array, " n_stored"]) -> dict[str, Array]:
@@ -43,31 +44,42 @@ def named_arrays(network: NetworkSpec, stored: Float[Array, " n_stored"]) -> dic
 def flat_parameters(network: NetworkSpec, arrays: Mapping[str, Array], dtype: str) -> Float[Array, " n_stored"]:
     """The flat vector of named arrays, copied: parameters, then the statistics of batch normalisation.
 
+    Numbers of another precision are rounded to the nearest of ``dtype``.
+
     Raises:
         WeightsError: a name is missing or unknown, a shape is wrong, or a number is not finite; it lists all of them.
     """
+    faults = weights_faults(network, arrays, dtype)
+    if faults:
+        raise WeightsError(faults)
     stored = np.zeros(network.n_stored, dtype)
-    views = named_arrays(network, stored)
-    faults = [f"{name} is missing; its shape is {views[name].shape}." for name in views if name not in arrays]
-    faults += [f"{name} is not of this network." for name in arrays if name not in views]
+    for name, view in named_arrays(network, stored).items():
+        view[:] = arrays[name]
+    return stored
+
+
+def weights_faults(network: NetworkSpec, arrays: Mapping[str, Array], dtype: str) -> list[tuple[str, str]]:
+    """What keeps named arrays from being the weights of a network, as (name, what is wrong); takes no memory for it."""
+    # Only the shapes of these views are looked at: however large the network, behind them is a single number.
+    views = named_arrays(network, np.broadcast_to(np.zeros((), dtype), network.n_stored))
+    faults = [(name, f"is missing; its shape is {views[name].shape}.") for name in views if name not in arrays]
+    faults += [(name, "is not of this network.") for name in arrays if name not in views]
     for name, view in views.items():
         if name not in arrays:
             continue
         array = np.asarray(arrays[name])
         if array.shape != view.shape:
-            faults.append(f"{name} has shape {array.shape} instead of {view.shape}.")
+            faults.append((name, f"has shape {array.shape} instead of {view.shape}."))
         elif array.dtype.kind not in "fiu":
-            faults.append(f"{name} does not hold real numbers.")
+            faults.append((name, "does not hold real numbers."))
         else:
             with np.errstate(over="ignore"):
-                view[:] = array
-            if not np.isfinite(view).all():
-                faults.append(f"{name} has numbers that are not finite in {dtype}.")
-            elif name.endswith(".running_var") and (view < 0.0).any():
-                faults.append(f"{name} has variances below 0.")
-    if faults:
-        raise WeightsError(faults)
-    return stored
+                finite = np.isfinite(array.astype(dtype, copy=False)).all()
+            if not finite:
+                faults.append((name, f"has numbers that are not finite in {dtype}."))
+            elif name.endswith(".running_var") and (array < 0.0).any():
+                faults.append((name, "has variances below 0."))
+    return faults
 
 
 def draw_parameters(network: NetworkSpec, dtype: str, generator: np.random.Generator) -> Float[Array, " n_stored"]:

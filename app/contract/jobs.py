@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, StringConstraints
 
 from app.contract.base import ColumnName, Incoming, Name, Outgoing, Time
+from app.contract.foreign import InitialWeights, ResolvedStart
 from app.contract.network import Network, Training
 from app.contract.preprocessing import ClassWeight, Preprocessing, Task, Validation
 
@@ -86,7 +87,13 @@ class JobCreate(Incoming):
     ] = None
     network: Network = Network()
     training: Training = Training()
-    initial_weights: Annotated[None, Field(description="Only null is offered.")] = None
+    initial_weights: Annotated[
+        InitialWeights | None,
+        Field(
+            description="Start with the weights of a model, or with those given, in place of drawn ones. They must have "
+            "the shapes of this network: columns may be others, if there are as many inputs and outputs. null: draw them."
+        ),
+    ] = None
 
 
 class ResolvedLayer(Outgoing):
@@ -136,6 +143,7 @@ class Resolved(Outgoing):
     network: ResolvedNetwork
     training: Annotated[dict[str, JsonValue], Field(description="As `training` in the request, complete.")]
     n_parameters: int
+    initial_weights: Annotated[ResolvedStart | None, Field(description="null: they are drawn from the seed.")]
     kernels: Annotated[
         Literal["numpy", "numba"],
         Field(
@@ -218,7 +226,13 @@ class Job(Outgoing):
     status: Status
     queue_position: Annotated[int | None, Field(description="1 is next; null unless queued.")]
     attempt: Annotated[int, Field(ge=0, description="How often a worker has taken the job.")]
-    request: Annotated[dict[str, Any], Field(description="As sent; inline data appear as the dataset they became.")]
+    request: Annotated[
+        dict[str, Any],
+        Field(
+            description="As sent; inline data appear as the dataset they became, and the `layers` of `initial_weights` as "
+            "the `sha256` of `resolved`."
+        ),
+    ]
     resolved: Resolved
     progress: Progress
     latest: EpochSummary | None

@@ -34,5 +34,6 @@ class Limits(Outgoing):
     max_epochs: int
     max_layers: int
     max_units: int
+    max_model_bytes: int
     max_predict_rows: int
     job_memory_bytes: int

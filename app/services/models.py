@@ -52,7 +52,7 @@ class _LoadedModels:
                 self._models.move_to_end(key)
                 return self._models[key]
         network = network_spec(ResolvedNetwork.model_validate(row.network))
-        arrays = from_npz(npz_path(installation, row.id).read_bytes())
+        arrays = named_weights(installation, row)
         loaded = Loaded(
             network, flat_parameters(network, arrays, row.dtype), FittedPreprocessing.from_json(row.preprocessing)
         )
@@ -94,6 +94,18 @@ def delete(installation: Installation, owner: str, model_id: str) -> None:
         row = find(session, owner, model_id)
         session.delete(row)
     exports.delete_files(installation, row)
+
+
+def named_weights(installation: Installation, row: ModelRow) -> dict[str, NDArray[np.floating]]:
+    """Give the weights of a model by name.
+
+    Raises:
+        NotFound: The model was deleted since its row was read.
+    """
+    try:
+        return from_npz(npz_path(installation, row.id).read_bytes())
+    except FileNotFoundError:
+        raise NotFound("There is no such model.") from None
 
 
 def predict(installation: Installation, owner: str, model_id: str, request: PredictRequest) -> Predictions:
@@ -149,7 +161,7 @@ def describe(row: ModelRow) -> Model:
         dtype=row.dtype,
         preprocessing=row.preprocessing,
         epoch=row.epoch,
-        metrics=EpochSummary.model_validate(row.metrics),
+        metrics=None if row.metrics is None else EpochSummary.model_validate(row.metrics),
         monotone=row.monotone,
         environment=row.environment,
         sha256=row.sha256,

@@ -14,6 +14,7 @@ from app.services.installation import Installation, now
 from app.services.jobs import describe
 from app.services.once import Answer, RequestKey, once, replay
 from app.services.specs import network_spec, training_spec
+from app.services.starting import Start, form_faults, start
 from app.settings import Settings
 from app.store import jobs as store
 from app.store.ids import new_id
@@ -38,6 +39,7 @@ class Draft:
     is_inline: bool
     resolved: Resolved
     preprocessing: FittedPreprocessing
+    start: Start | None
 
 
 def submit(installation: Installation, request: RequestKey, job: JobCreate, sent: Json) -> Answer[Job]:
@@ -70,6 +72,8 @@ def _store(
     else:
         datasets.find(session, owner, draft.dataset.id, lock=True)
     request = {**sent, "data": None, "dataset_id": draft.dataset.id} if draft.is_inline else sent
+    if draft.start is not None and draft.start.resolved.model_id is None:
+        request = {**request, "initial_weights": {"sha256": draft.start.resolved.sha256}}
     row = JobRow(
         id=new_id("job"),
         owner=owner,
@@ -88,6 +92,8 @@ def _store(
         created_at=now(),
     )
     store.add(session, row)
+    if draft.start is not None:
+        store.keep_initial_weights(session, row.id, draft.start.content)
     installation.queue.enqueue(session, row.id, owner)
     return row.id, describe(session, row)
 
@@ -105,7 +111,7 @@ def _draft(installation: Installation, owner: str, job: JobCreate) -> Draft:
 
 def _form_faults(job: JobCreate, settings: Settings) -> list[Fault]:
     """Faults that show without looking at the data."""
-    faults = []
+    faults = form_faults(job.initial_weights)
     if (job.dataset_id is None) == (job.data is None):
         faults.append(Fault("/dataset_id", "Give either `dataset_id` or `data`.", "one_of"))
     if job.data is None and job.target is None:
@@ -225,10 +231,15 @@ def _fit(installation: Installation, owner: str, job: JobCreate, inline: Dataset
         network=network,
         training={**job.training.model_dump(mode="json"), "loss": loss, "seed": seed},
         n_parameters=network_spec(network).n_parameters,
+        initial_weights=None,
         kernels="numpy",
         memory_bytes=0,
     )
-    return Draft(dataset, inline is not None, _admit(resolved, installation.settings), preprocessing)
+    admitted, begin = _admit(resolved, installation.settings), None
+    if job.initial_weights is not None:
+        begin = start(installation, owner, job.initial_weights, resolved=admitted, preprocessing=preprocessing)
+        admitted = admitted.model_copy(update={"initial_weights": begin.resolved})
+    return Draft(dataset, inline is not None, admitted, preprocessing, begin)
 
 
 def _class_weight(preprocessing: FittedPreprocessing) -> dict[str, float] | None:

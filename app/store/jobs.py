@@ -12,7 +12,7 @@ from app.contract.jobs import TERMINAL, Status
 from app.errors import IllegalTransition
 from app.store.changes import announce
 from app.store.pages import PageOf, page
-from app.store.tables import CheckpointRow, DatasetRow, EpochRow, JobRow, JobTagRow
+from app.store.tables import CheckpointRow, DatasetRow, EpochRow, InitialWeightsRow, JobRow, JobTagRow
 
 # Where a job may come from on its way to each status.
 FROM: dict[Status, frozenset[Status]] = {
@@ -76,8 +76,8 @@ def add(session: Session, row: JobRow) -> None:
 
 
 def remove(session: Session, row: JobRow) -> None:
-    """Delete a job with its history, tags and checkpoint."""
-    for table in (EpochRow, CheckpointRow, JobTagRow):
+    """Delete a job with its history, tags, checkpoint and first weights."""
+    for table in (EpochRow, CheckpointRow, JobTagRow, InitialWeightsRow):
         session.execute(delete(table).where(table.job_id == row.id))
     session.execute(delete(JobRow).where(JobRow.id == row.id))
 
@@ -186,6 +186,16 @@ def checkpoint(session: Session, job_id: str) -> bytes | None:
 def dataset_sha256(session: Session, row: JobRow) -> str | None:
     """Give the hash of the upload that the job is trained on; None if it is gone."""
     return session.scalar(select(DatasetRow.sha256).where(DatasetRow.id == row.dataset_id))
+
+
+def keep_initial_weights(session: Session, job_id: str, content: bytes) -> None:
+    """Store the weights that a job starts with, in the transaction that submits it."""
+    session.add(InitialWeightsRow(job_id=job_id, content=content))
+
+
+def initial_weights(session: Session, job_id: str) -> bytes | None:
+    """Give the weights that a job starts with; None if it draws them."""
+    return session.scalar(select(InitialWeightsRow.content).where(InitialWeightsRow.job_id == job_id))
 
 
 def is_monotone(session: Session, job_id: str) -> bool:

@@ -160,8 +160,17 @@ class CheckpointRow(Row):
     at: Mapped[datetime]
 
 
+class InitialWeightsRow(Row):
+    """The weights that a job starts with, as `.npz`: its own copy, stored in the transaction that submits it."""
+
+    __tablename__ = "initial_weights"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    content: Mapped[bytes]
+
+
 class ModelRow(Row):
-    """A trained network with its preprocessing; the weights are a blob.
+    """A trained network with its preprocessing; the weights are a blob. One without a job was uploaded.
 
     `versions` are the weights that are kept of the best and of the latest epoch, `exports` what the check of each file found, by
     its name, and `receipt` how it was trained: it outlives the job.
@@ -179,7 +188,7 @@ class ModelRow(Row):
     preprocessing: Mapped[Json]
     dtype: Mapped[str]
     epoch: Mapped[int]
-    metrics: Mapped[Json]
+    metrics: Mapped[Json | None]
     monotone: Mapped[bool | None]
     environment: Mapped[Json]
     sha256: Mapped[str]

@@ -21,6 +21,7 @@ import numpy as np
 
 from app.contract.jobs import Resolved, Status, StoppedBecause
 from app.contract.models import Which
+from app.exports.weights import from_npz
 from app.services.specs import network_spec, training_spec
 from app.store import jobs as store
 from app.store.blobs import Blobs
@@ -140,8 +141,10 @@ class _Run:
         with self.parts.database.reading() as session:
             saved = store.checkpoint(session, self.row.id)
             self.trained_s = store.trained_s(session, self.row.id)
+            given = None if saved is not None else store.initial_weights(session, self.row.id)
         if saved is None:
-            return initial_state(self.network, self.training)
+            weights = None if given is None else from_npz(given)
+            return initial_state(self.network, self.training, weights=weights)
         return checkpoint.load(saved, self.network, self.training)
 
     @contextmanager
