@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue, StringConstraints
 
 from app.contract.base import ColumnName, Incoming, Name, Outgoing, Time
 from app.contract.network import Network, Training
-from app.contract.preprocessing import ClassWeight, Preprocessing, Task, Validation
+from app.contract.preprocessing import AnyValidation, ClassWeight, Preprocessing, Task, Validation
 
 TagKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^:\x00-\x1f\x7f]+$")]
 TagValue = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -74,7 +74,14 @@ class JobCreate(Incoming):
         Task, Field(description="`auto`: classification for a categorical or boolean target, regression for numbers.")
     ] = Task.AUTO
     preprocessing: Preprocessing = Preprocessing()
-    validation: Annotated[Validation | None, Field(description="null: no rows are held out.")] = Validation()
+    validation: Annotated[
+        AnyValidation | None,
+        Field(
+            description="Which rows are held out: a `fraction` at random (with `stratify`), by `group_column` or "
+            "`time_column`; those that a `column` marks; or those of another dataset, `dataset_id`. null: none. A "
+            "column that divides the rows is no feature, unless `features` names it."
+        ),
+    ] = Validation()
     sample_weight: Annotated[
         ColumnName | None, Field(description="The column that says how much a row counts; it is no feature then.")
     ] = None
@@ -128,7 +135,7 @@ class Resolved(Outgoing):
             description="Whether the numbers to predict are standardized for training; losses are then in that unit."
         ),
     ]
-    validation: Validation | None
+    validation: AnyValidation | None
     sample_weight: str | None
     class_weight: Annotated[dict[str, float] | None, Field(description="By class; null: all classes count the same.")]
     n_train_rows: int
