@@ -120,7 +120,9 @@ class ResolvedNetwork(Outgoing):
 class Resolved(Outgoing):
     """The job with every default and every `auto` filled in: what is really done."""
 
-    dataset_id: str
+    dataset_id: Annotated[
+        str | None, Field(description="null only in the plan of a job with inline data, which are not stored.")
+    ]
     target: list[str]
     features: list[str]
     inputs: Annotated[
@@ -150,6 +152,52 @@ class Resolved(Outgoing):
         ),
     ]
     memory_bytes: Annotated[int, Field(description="What the training is expected to need.")]
+
+
+class PlannedColumn(Outgoing):
+    """What becomes of a column, and why."""
+
+    name: str
+    used: bool
+    encoding: Annotated[
+        str | None,
+        Field(
+            description="How it becomes numbers: `standardize`, `minmax`, `none`, `one_hot`, `ordinal`; `classes`, "
+            "`boolean`, `numeric` for a target; `weight`; `split` for a column that divides the rows; null: not at all."
+        ),
+    ]
+    width: Annotated[int, Field(ge=0, description="Inputs, or outputs, that it becomes.")]
+    why: Annotated[
+        str, Field(description="Why it is used, or not: constant, empty, identifier-like, text, leaks the target, ….")
+    ]
+
+
+class PlanWarning(Outgoing):
+    """Something that speaks against the job, though it can be done."""
+
+    code: Annotated[str, Field(description="Stable, in snake case.")]
+    message: str
+
+
+class Plan(Outgoing):
+    """What a job would be and would cost. Nothing is stored."""
+
+    resolved: Resolved
+    n_parameters: Annotated[int, Field(ge=0)]
+    memory_bytes: Annotated[int, Field(ge=0, description="What the training is expected to need, beside its rows.")]
+    flops_per_epoch: Annotated[
+        int, Field(ge=0, description="Floating-point operations of an epoch's matrix products, validation left out.")
+    ]
+    estimated_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="From the start of the training to its model, for all epochs or `max_seconds`, on a machine as fast "
+            "as the API's that does nothing else; early stopping ends it sooner. Meant to be right within a factor of two.",
+        ),
+    ]
+    columns: Annotated[list[PlannedColumn], Field(description="Every column of the dataset, in its order.")]
+    warnings: list[PlanWarning]
 
 
 class Progress(Outgoing):

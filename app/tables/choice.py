@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from app.contract.datasets import Column, Kind, RoleHint
@@ -47,7 +48,11 @@ class Choice:
 
     def use(self, name: str) -> ColumnUse:
         """Give what becomes of one column."""
-        return next(use for use in self.columns if use.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, ColumnUse]:
+        return {use.name: use for use in self.columns}
 
 
 def choose(
@@ -84,14 +89,15 @@ def choose(
     special = {} if dividing is None else {dividing[1]: _split_use(by_name.get(dividing[1]), WHY[dividing[0]])}
     if sample_weight in by_name:
         special[sample_weight] = _weight_use(by_name[sample_weight])
-    uses = [_use(column, names, wanted, preprocessing, resolved, special) for column in columns]
+    asked = None if wanted is None else set(wanted.values())
+    uses = [_use(column, names, asked, preprocessing, resolved, special) for column in columns]
     if wanted is None and set_aside:
         uses = _without(uses, set_aside, by_name)
     faults += _feature_faults(uses, wanted, by_name, preprocessing, complete=not faults)
     if faults:
         raise InvalidRequest("the columns cannot be used as asked", faults[:MAX_FAULTS])
-    used = [use.name for use in uses if use.role == "feature" and use.used]
-    in_order = used if wanted is None else [name for name in wanted.values() if name in set(used)]
+    used = {use.name: use for use in uses if use.role == "feature" and use.used}
+    in_order = list(used) if wanted is None else [name for name in wanted.values() if name in used]
     return Choice(
         resolved, tuple(uses), tuple(column.name for column in targets.values()), tuple(in_order), sample_weight
     )
@@ -169,20 +175,20 @@ def _wanted(
 def _use(
     column: Column,
     targets: set[str],
-    wanted: dict[str, str] | None,
+    asked: set[str] | None,
     preprocessing: Preprocessing,
     task: str,
     special: Mapping[str, ColumnUse | None],
 ) -> ColumnUse:
     if column.name in targets:
         return _target_use(column, task)
-    if (use := special.get(column.name)) is not None and column.name not in (wanted or {}).values():
+    if (use := special.get(column.name)) is not None and column.name not in (asked or set()):
         return use
-    if wanted is not None and column.name not in wanted.values():
+    if asked is not None and column.name not in asked:
         return _unused(column, "not among the features")
-    if wanted is None and column.role_hint is RoleHint.TARGET:
+    if asked is None and column.role_hint is RoleHint.TARGET:
         return _unused(column, "the dataset calls it a target")
-    return _feature_use(column, preprocessing, asked=wanted is not None)
+    return _feature_use(column, preprocessing, asked=asked is not None)
 
 
 def _weight_faults(

@@ -292,12 +292,17 @@ class FittedPreprocessing:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What fitting gave: the preprocessing, how many rows are on each side, and warnings as (code, message)."""
+    """What fitting gave: the preprocessing, how many rows are on each side, and warnings as (code, message).
+
+    Args:
+        class_counts: Training rows of each class, in the order of the classes; None for a regression.
+    """
 
     preprocessing: FittedPreprocessing
     n_train: int
     n_validation: int
     warnings: tuple[tuple[str, str], ...]
+    class_counts: tuple[int, ...] | None = None
 
 
 def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:

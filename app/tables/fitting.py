@@ -18,7 +18,7 @@ from app.tables.faults import shown
 from app.tables.fitted import Fitted, FittedInput, FittedPreprocessing, FittedTarget, Numbers
 from app.tables.reading import column_groups
 from app.tables.scaling import Affine, affine
-from app.tables.selection import class_values, numbers, open_table
+from app.tables.selection import class_values, numbers, open_table, places
 from app.tables.weighting import check_sample_weights, fit_class_weights
 
 
@@ -76,7 +76,15 @@ def fit(
         warnings.append(
             ("unseen_class", f"{n_unseen:,} validation rows of classes without a training row are left out")
         )
-    return Fitted(fitted, selection.n_train, rows.n_validation - n_unseen, tuple(warnings))
+    counts = _class_counts(rows, targets[0])
+    return Fitted(fitted, selection.n_train, rows.n_validation - n_unseen, tuple(warnings), counts)
+
+
+def _class_counts(rows: Division, target: FittedTarget) -> tuple[int, ...] | None:
+    if target.classes is None:
+        return None
+    values = open_table(rows.parts[0].table).select(target.name).collect()[target.name].gather(rows.selection.train)
+    return tuple(np.bincount(places(values, target.classes), minlength=len(target.classes)).tolist())
 
 
 def _blank_input(use: ColumnUse) -> FittedInput:
