@@ -1,7 +1,7 @@
 """Fits `engine.cost.SECONDS` to runs on this machine: `python -m benchmarks.cost`, with one thread.
 
-Each run is the fastest of several epochs, in time of the processor, since others may use the machine. The fit makes relative errors small, and no time
-negative.
+Each run is the fastest of several epochs, in time of the processor, since others may use the machine. The fit makes
+relative errors small, and no time negative.
 """
 
 import json
@@ -114,7 +114,7 @@ def main() -> None:
     measured = np.array([measure(*one, seconds) for one in cases])
     counts = [epoch_counts(*one) for one in cases]
     names = sorted({name for one in counts for name in one})
-    A = np.array([[one[name] for name in names] for one in counts]) / measured[:, None]
+    A = np.array([[one.get(name, 0.0) for name in names] for one in counts]) / measured[:, None]
     size = A.max(axis=0)
     x = nonnegative(A / size, np.ones(len(measured))) / size
     for one, t, ratio in zip(cases, measured, A @ x, strict=True):
