@@ -11,7 +11,8 @@ from app.contract.preprocessing import (
     TimeValidation,
 )
 from app.errors import Fault
-from app.tables.faults import MAX_FAULTS, shown, unknown_column
+from app.tables.faults import MAX_ALLOWED, MAX_FAULTS, shown, unknown_column
+from app.tables.words import as_text, plain_number
 
 NUMERIC = frozenset({Kind.NUMERIC, Kind.BOOLEAN})
 STRINGS = frozenset({Kind.CATEGORICAL, Kind.TEXT})
@@ -63,7 +64,32 @@ def validation_faults(
         if validation.values is None and column.kind is Kind.NUMERIC:
             message = f"column {shown(name)} holds numbers; say which of them mean validation"
             return [Fault("/validation/values", message, "needs_values")]
+        return _value_faults(validation, column)
     return []
+
+
+def _value_faults(validation: ColumnValidation, column: Column) -> list[Fault]:
+    """Tell which values the column does not have, where all that it has are known."""
+    known = column.categories or []
+    if validation.values is None or len(known) < column.n_unique:
+        return []
+    return [
+        Fault(
+            f"/validation/values/{i}",
+            f"column {shown(column.name)} has no value {shown(value)}",
+            "unknown_value",
+            tuple(known[:MAX_ALLOWED]),
+        )
+        for i, value in enumerate(validation.values)
+        if not spellings(value) & set(known)
+    ]
+
+
+def spellings(value: str | float | bool) -> set[str]:
+    """Give the texts that a value stands for: 3 for 3.0, and for true both `true` and `1`."""
+    if isinstance(value, bool):
+        return {as_text(value), str(int(value))}
+    return {as_text(plain_number(value) if isinstance(value, float) else value)}
 
 
 def dataset_faults(

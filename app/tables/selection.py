@@ -17,6 +17,7 @@ from app.contract.preprocessing import (
     Validation,
 )
 from app.tables.fitted import Codes, FittedPreprocessing, Numbers
+from app.tables.held_out import spellings
 from app.tables.reading import column_groups
 from app.tables.split import IntArray, sides, split_groups, split_rows, split_times
 from app.tables.words import Scalar, as_text, plain_number
@@ -135,8 +136,7 @@ def _divide(
         case TimeValidation(fraction=fraction):
             return split_times(numbers(values), fraction=fraction)
         case ColumnValidation(values=wanted):
-            marks = HELD_OUT if wanted is None else {as_text(_plain(value)) for value in wanted}
-            marks |= {str(int(value)) for value in wanted or () if isinstance(value, bool)}  # true may be written as 1
+            marks = HELD_OUT if wanted is None else set().union(*map(spellings, wanted))
             found = [value for value in class_values(values) if _marks(value, marks, in_any_case=wanted is None)]
             return sides(places(values, found) >= 0)
 

@@ -153,6 +153,15 @@ def test_a_column_says_in_its_own_words_which_rows_are_held_out(cells, values, e
     assert select(table, fitted.preprocessing, validation=way, seed=0).held_out.tolist() == expected
 
 
+@pytest.mark.parametrize("cells", [("no", "yes"), ("0", "1"), ("2024-01-01", "2024-01-02"), ("1.5", "-2"), ("é", "z")])
+def test_a_column_of_any_kind_makes_groups(cells, table, learn):
+    content = "g,x,y\n" + "".join(f"{cells[i % 2]},{i * 0.7},{i * 1.1}\n" for i in range(10))
+    way = GroupValidation(group_column="g", fraction=0.5)
+    _, fitted, _ = learn(content, validation=way)
+    selection = select(table, fitted.preprocessing, validation=way, seed=0)
+    assert {len(set(side % 2)) for side in (selection.train, selection.held_out)} == {1}
+
+
 def test_rows_that_are_on_no_side_are_left_out_with_a_warning(learn):
     content = "g,x,y\n" + "".join(f"{'' if i % 5 == 0 else 'abc'[i % 3]},{i * 0.7},{i * 1.1}\n" for i in range(30))
     _, fitted, prepared = learn(content, validation=GroupValidation(group_column="g"))
@@ -171,6 +180,7 @@ def test_rows_that_are_on_no_side_are_left_out_with_a_warning(learn):
         ({"column": "x"}, ("/validation/values", "needs_values")),
         ({"column": "when", "values": ["2024-01-10"]}, ("/validation/column", "datetime_column")),
         ({"column": "who"}, ("/validation/column", "no_validation_rows")),
+        ({"column": "who", "values": ["a", "A"]}, ("/validation/values/1", "unknown_value")),
         ({"column": "who", "values": list("abcdefg")}, ("/validation/column", "no_training_rows")),
     ],
 )
