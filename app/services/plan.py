@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from app.contract.jobs import JobCreate, Plan, PlannedColumn, PlanWarning, Resolved
 from app.contract.preprocessing import DatasetValidation
 from app.services import datasets
@@ -14,10 +16,13 @@ from app.tables.faults import shown
 from app.tables.fitted import FittedPreprocessing
 from engine.cost import Speed, epoch_seconds
 from engine.network import flops_per_epoch
+from engine.optimizers import OPTIMIZERS
 from engine.threads import worthwhile_threads
 
 JOB_S = 0.05  # taking the job, and publishing its model
 CELL_S = 2e-8  # preparing a number
+STATE_BYTE_S = 6e-9  # storing a byte of a checkpoint
+CHECKPOINTS = 2  # of any job: one soon, to show that it is alive, and the last
 RECORDING = 1.03
 SPEED_OF_TWO = 1.5
 
@@ -63,8 +68,12 @@ def estimate(resolved: Resolved, speed: Speed) -> float:
     max_seconds: float | None = resolved.training["max_seconds"]  # type: ignore[assignment]
     if max_seconds is not None:
         trained_s = min(trained_s, max_seconds)
+    # The parameters, the best ones, and the optimizer's vectors.
+    vectors = 2 + OPTIMIZERS[training.optimizer.name].n_slots(training.optimizer.parameters)
+    state_bytes = vectors * resolved.n_parameters * np.dtype(training.dtype).itemsize
     n_cells = (resolved.n_train_rows + resolved.n_validation_rows) * (network.n_inputs + network.n_outputs)
-    return JOB_S + n_cells * CELL_S * speed.calls + trained_s
+    around_s = JOB_S + n_cells * CELL_S + CHECKPOINTS * state_bytes * STATE_BYTE_S
+    return around_s * speed.calls + trained_s
 
 
 def _worthwhile(resolved: Resolved, cores: int) -> int:

@@ -161,6 +161,7 @@ SHAPES: list[tuple[int, list[int], int, int, dict[str, Any]]] = [
     (784, [30], 1000, 60, {"batch_size": 10, "optimizer": {"name": "gradient_descent"}}),
     (784, [128], 1200, 80, {"batch_size": 128}),
     (784, [1024, 512], 1000, 6, {"batch_size": 128}),
+    (784, [1024, 1024], 600, 1, {"batch_size": 64}),
 ]
 
 
