@@ -25,29 +25,29 @@ from engine.training import initial_state, train
 
 FILE = "speed.json"
 TIMEOUT_S = 30.0
+AGAIN_AFTER_S = 600.0
 PROBE_S = 0.25
 MOST = 20.0  # a measurement that differs more than this is none
 
 log = logging.getLogger(__name__)
 _lock = threading.Lock()
-_known: dict[Path, Speed] = {}
+_known: dict[Path, tuple[Speed, float]] = {}
 
 
 def gauge(data_dir: Path) -> Speed:
     """Give this machine's speed; measuring it takes a few seconds, once for a data folder and a version.
 
-    If it cannot be measured now, it is taken to be that of the machine on which the engine's costs were measured.
+    If it cannot be measured, it is taken to be that of the machine on which the engine's costs were, for ten minutes.
     """
     path = data_dir.resolve() / FILE
     with _lock:
-        if path not in _known:
-            speed = _read(path)
-            if speed is None:
-                speed = _measured(path)
-            if speed is None:
-                return Speed()
-            _known[path] = speed
-        return _known[path]
+        speed, until = _known.get(path, (None, 0.0))
+        if speed is None or time.monotonic() > until:
+            speed = _read(path) or _measured(path)
+            until = float("inf") if speed is not None else time.monotonic() + AGAIN_AFTER_S
+            speed = speed or Speed()
+            _known[path] = speed, until
+        return speed
 
 
 def _fingerprint() -> str:

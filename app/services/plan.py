@@ -23,6 +23,7 @@ JOB_S = 0.05  # taking the job, and publishing its model
 CELL_S = 2e-8  # preparing a number
 STATE_BYTE_S = 6e-9  # storing a byte of a checkpoint
 CHECKPOINTS = 2  # of any job: one soon, to show that it is alive, and the last
+EPOCH_S = 2.5e-5  # reporting an epoch, and storing its row
 RECORDING = 1.03
 SPEED_OF_TWO = 1.5
 
@@ -64,7 +65,7 @@ def estimate(resolved: Resolved, speed: Speed) -> float:
     if threads > 1 and _worthwhile(resolved, threads) > 1:
         speed = replace(speed, products=speed.products / SPEED_OF_TWO)
     epoch_s = epoch_seconds(network, training, resolved.n_train_rows, resolved.n_validation_rows, speed)
-    trained_s = RECORDING * training.epochs * epoch_s
+    trained_s = RECORDING * training.epochs * (epoch_s + EPOCH_S * speed.calls)
     max_seconds: float | None = resolved.training["max_seconds"]  # type: ignore[assignment]
     if max_seconds is not None:
         trained_s = min(trained_s, max_seconds)

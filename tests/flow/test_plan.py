@@ -153,6 +153,7 @@ def test_a_plan_of_ten_thousand_columns_is_answered_within_bounds(service: Servi
 SHAPES: list[tuple[int, list[int], int, int, dict[str, Any]]] = [
     # inputs, hidden layers, rows, epochs, training
     (2, [8], 400, 3000, {"batch_size": 4, "optimizer": {"name": "gradient_descent"}}),
+    (4, [3], 60, 20_000, {"batch_size": "full"}),
     (8, [64, 32], 4000, 200, {"batch_size": 32}),
     (30, [64, 32], 6000, 200, {"batch_size": 256}),
     (30, [64, 32], 2000, 60, {"batch_size": 64, "optimizer": {"name": "rmsprop"}, "dtype": "float64"}),
