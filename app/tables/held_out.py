@@ -109,6 +109,7 @@ def dataset_faults(
         needed: The columns of the dataset that is trained on which the training uses.
     """
     there = {column.name: column for column in columns}
+    targets, features = frozenset(targets), frozenset(features)
     faults = []
     for column in needed:
         name, other = shown(column.name), there.get(column.name)

@@ -210,3 +210,23 @@ def test_a_plan_tells_the_seconds_within_a_factor_of_two(own_service: Service) -
             f"{planned['estimated_seconds']:.2f} s, took {[round(one, 2) for one in durations]} s, ratio {ratio:.2f}"
         )
     assert all(0.5 <= ratio <= 2 for ratio in ratios), ratios
+
+
+def test_the_openapi_document_says_when_the_answer_is_a_plan(service: Service) -> None:
+    document = service.http.get("/openapi.json").json()
+    submit = document["paths"]["/v1/jobs"]["post"]
+    answers = {
+        status: answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+        for status, answer in submit["responses"].items()
+        if status.startswith("2")
+    }
+    assert answers == {"200": "Plan", "202": "Job"}
+    schemas = document["components"]["schemas"]
+    for name in ("Plan", "PlannedColumn", "PlanWarning"):
+        assert set(schemas[name]["required"]) == set(schemas[name]["properties"])
+    ways = {
+        ref["$ref"].rpartition("/")[2] for ref in schemas["JobCreate"]["properties"]["validation"]["anyOf"][0]["oneOf"]
+    }
+    assert ways == {
+        "Validation", "GroupValidation", "TimeValidation", "ColumnValidation", "DatasetValidation",
+    }  # fmt: skip
