@@ -252,7 +252,7 @@ def _fit(installation: Installation, owner: str, job: JobCreate, inline: Dataset
         inline is not None,
         choice,
         set_aside,
-        _admit(resolved, installation.settings),
+        admit(resolved, installation.settings),
         preprocessing,
         fitted.warnings,
         fitted.class_counts,
@@ -292,7 +292,7 @@ def _n_classes(choice: Choice, columns: Sequence[Column]) -> int | None:
     return next(column.n_unique for column in columns if column.name == choice.targets[0])
 
 
-def _admit(resolved: Resolved, settings: Settings) -> Resolved:
+def admit(resolved: Resolved, settings: Settings) -> Resolved:
     """Refuse what the engine cannot train, and what does not fit into memory."""
     network, training = network_spec(resolved.network), training_spec(resolved)
     needed = memory_bytes(network, training, resolved.n_train_rows, resolved.n_validation_rows)

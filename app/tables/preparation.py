@@ -18,7 +18,7 @@ from app.tables.fitting import fit
 from app.tables.selection import numbers, open_table, places
 from app.tables.weighting import row_weights
 
-__all__ = ["Fitted", "Prepared", "fit", "prepare"]
+__all__ = ["Fitted", "Prepared", "encode_inputs", "encode_targets", "fit", "prepare"]
 
 MAX_IN_MEMORY_BYTES = 64 * MIB
 CHUNK_BYTES = 16 * MIB
@@ -96,7 +96,7 @@ def _fill(
         frame = open_table(table).select(names)
         for start in range(0, len(roles), n_rows):
             chunk = frame.slice(start, n_rows).collect()
-            x, y = _encode_inputs(chunk, fitted, dtype), _encode_targets(chunk, fitted, dtype)
+            x, y = encode_inputs(chunk, fitted, dtype), encode_targets(chunk, fitted, dtype)
             for side, role in (("train", 1), ("validation", 2)):
                 mask = roles[start : start + n_rows] == role
                 end = at[side] + int(np.count_nonzero(mask))
@@ -107,7 +107,8 @@ def _fill(
                 at[side] = end
 
 
-def _encode_inputs(chunk: pl.DataFrame, fitted: FittedPreprocessing, dtype: DTypeLike) -> Array:
+def encode_inputs(chunk: pl.DataFrame, fitted: FittedPreprocessing, dtype: DTypeLike) -> Array:
+    """Give the network's inputs for rows of a table; NaN where a number is missing and nothing stands in for it."""
     raw = np.empty((chunk.height, len(fitted.numeric)))
     for column, one in enumerate(fitted.numeric):
         raw[:, column] = numbers(chunk[one.name])
@@ -115,7 +116,8 @@ def _encode_inputs(chunk: pl.DataFrame, fitted: FittedPreprocessing, dtype: DTyp
     return fitted.assemble(raw, codes, dtype)
 
 
-def _encode_targets(chunk: pl.DataFrame, fitted: FittedPreprocessing, dtype: DTypeLike) -> Array:
+def encode_targets(chunk: pl.DataFrame, fitted: FittedPreprocessing, dtype: DTypeLike) -> Array:
+    """Give what the network should answer for rows of a table; all 0 for a class that is missing or unknown."""
     encoded = np.zeros((chunk.height, fitted.n_outputs), dtype)
     for column, one in enumerate(fitted.targets):
         if one.classes is None:
