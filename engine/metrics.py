@@ -4,8 +4,9 @@ Classification: ``accuracy``. Regression: ``rmse`` and ``mae`` over rows and out
 the mean over the outputs of ``1 - residual / variance`` (0 for an output that never varies, unless it is met exactly).
 """
 
-from math import sqrt
+from math import frexp, ldexp, sqrt
 from operator import mul
+from sys import float_info
 
 import numpy as np
 from jaxtyping import Float
@@ -82,9 +83,14 @@ class Metrics:
             1.0 - residual / variation if variation > 0.0 else float(residual == 0.0)
             for residual, variation in zip(residuals, self._variation.tolist(), strict=True)
         ]
+        # Units so large that their squares overflow are counted in a larger one.
+        large = ldexp(1.0, max(0, frexp(max(self._units))[1] - 500))
+        units = [unit / large for unit in self._units]
+        rmse = large * sqrt(sum(map(mul, residuals, map(mul, units, units))) / n)
+        mae = large * (sum(map(mul, distances, units)) / n)
         return {
-            "rmse": sqrt(sum(map(mul, residuals, map(mul, self._units, self._units))) / n),
-            "mae": sum(map(mul, distances, self._units)) / n,
+            "rmse": min(rmse, float_info.max),
+            "mae": min(mae, float_info.max),
             "r2": sum(scores) / self._n_outputs,
         }
 

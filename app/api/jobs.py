@@ -14,9 +14,10 @@ from fastapi.responses import StreamingResponse
 from app.api.answers import tagged
 from app.api.deps import Asked, Cursor, Installed, Limit, Owner, Reading, Sent, Transaction
 from app.contract.base import Page
-from app.contract.jobs import Epochs, Job, JobCreate, Status
+from app.contract.jobs import Epochs, Job, JobCreate, Plan, Status
 from app.services import jobs
 from app.services.installation import Installation
+from app.services.plan import plan
 from app.services.submit import submit
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -25,13 +26,30 @@ MAX_JOB_BYTES = 4 * 2**20
 CSV_ROWS = 10_000
 
 
-@router.post("", status_code=status.HTTP_202_ACCEPTED, max_body_size=MAX_JOB_BYTES)
-def submit_job(job: JobCreate, sent: Sent, installed: Installed, asked: Asked, response: Response) -> Job:
+@router.post(
+    "",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=Job,
+    responses={200: {"model": Plan, "description": "With `dry_run`: what the job would be, and would cost."}},
+    max_body_size=MAX_JOB_BYTES,
+)
+def submit_job(
+    job: JobCreate,
+    sent: Sent,
+    installed: Installed,
+    asked: Asked,
+    response: Response,
+    dry_run: Annotated[
+        bool, Query(description="Store nothing, under no Idempotency-Key either; answer 200 with the plan.")
+    ] = False,
+) -> Job | Response:
     """Submit a network to be trained on a dataset.
 
     The answer is **202** once the job is stored and queued: it survives a crash of the service. `Location` is the URL to
     poll. Everything that is wrong with the job is said here, all at once.
     """
+    if dry_run:
+        return Response(plan(installed, asked.owner, job).model_dump_json(), media_type="application/json")
     answer = submit(installed, asked, job, sent)
     response.headers["Location"] = f"/v1/jobs/{answer.body.id}"
     if answer.replayed:

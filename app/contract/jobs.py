@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, StringConstraints
 from app.contract.base import ColumnName, Incoming, Name, Outgoing, Time
 from app.contract.foreign import InitialWeights, ResolvedStart
 from app.contract.network import Network, Training
-from app.contract.preprocessing import ClassWeight, Preprocessing, Task, Validation
+from app.contract.preprocessing import AnyValidation, ClassWeight, Preprocessing, Task, Validation
 
 TagKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^:\x00-\x1f\x7f]+$")]
 TagValue = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -75,7 +75,14 @@ class JobCreate(Incoming):
         Task, Field(description="`auto`: classification for a categorical or boolean target, regression for numbers.")
     ] = Task.AUTO
     preprocessing: Preprocessing = Preprocessing()
-    validation: Annotated[Validation | None, Field(description="null: no rows are held out.")] = Validation()
+    validation: Annotated[
+        AnyValidation | None,
+        Field(
+            description="Which rows are held out: a `fraction` at random (with `stratify`), by `group_column` or "
+            "`time_column`; those that a `column` marks; or those of another dataset, `dataset_id`. null: none. A "
+            "column that divides the rows is no feature, unless `features` names it."
+        ),
+    ] = Validation()
     sample_weight: Annotated[
         ColumnName | None, Field(description="The column that says how much a row counts; it is no feature then.")
     ] = None
@@ -120,7 +127,9 @@ class ResolvedNetwork(Outgoing):
 class Resolved(Outgoing):
     """The job with every default and every `auto` filled in: what is really done."""
 
-    dataset_id: str
+    dataset_id: Annotated[
+        str | None, Field(description="null only in the plan of a job with inline data, which are not stored.")
+    ]
     target: list[str]
     features: list[str]
     inputs: Annotated[
@@ -135,7 +144,7 @@ class Resolved(Outgoing):
             description="Whether the numbers to predict are standardized for training; losses are then in that unit."
         ),
     ]
-    validation: Validation | None
+    validation: AnyValidation | None
     sample_weight: str | None
     class_weight: Annotated[dict[str, float] | None, Field(description="By class; null: all classes count the same.")]
     n_train_rows: int
@@ -151,6 +160,52 @@ class Resolved(Outgoing):
         ),
     ]
     memory_bytes: Annotated[int, Field(description="What the training is expected to need.")]
+
+
+class PlannedColumn(Outgoing):
+    """What becomes of a column, and why."""
+
+    name: str
+    used: bool
+    encoding: Annotated[
+        str | None,
+        Field(
+            description="How it becomes numbers: `standardize`, `minmax`, `none`, `one_hot`, `ordinal`; `classes`, "
+            "`boolean`, `numeric` for a target; `weight`; `split` for a column that divides the rows; null: not at all."
+        ),
+    ]
+    width: Annotated[int, Field(ge=0, description="Inputs, or outputs, that it becomes.")]
+    why: Annotated[
+        str, Field(description="Why it is used, or not: constant, empty, identifier-like, text, leaks the target, ….")
+    ]
+
+
+class PlanWarning(Outgoing):
+    """Something that speaks against the job, though it can be done."""
+
+    code: Annotated[str, Field(description="Stable, in snake case.")]
+    message: str
+
+
+class Plan(Outgoing):
+    """What a job would be and would cost. Nothing is stored."""
+
+    resolved: Resolved
+    n_parameters: Annotated[int, Field(ge=0)]
+    memory_bytes: Annotated[int, Field(ge=0, description="What the training is expected to need, beside its rows.")]
+    flops_per_epoch: Annotated[
+        int, Field(ge=0, description="Floating-point operations of an epoch's matrix products, validation left out.")
+    ]
+    estimated_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="From the start of the training to its model, for all epochs or `max_seconds`, on a machine as fast "
+            "as the API's that does nothing else; early stopping ends it sooner. Meant to be right within a factor of two.",
+        ),
+    ]
+    columns: Annotated[list[PlannedColumn], Field(description="Every column of the dataset, in its order.")]
+    warnings: list[PlanWarning]
 
 
 class Progress(Outgoing):

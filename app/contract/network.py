@@ -213,8 +213,12 @@ class Training(Incoming):
     ] = 0
     dtype: Literal["float32", "float64"] = "float32"
     threads: Annotated[
-        int, Field(ge=1, le=64, description="Threads of the matrix products; more are slower for small networks.")
-    ] = 1
+        Annotated[int, Field(ge=1, le=64)] | Literal["auto"],
+        Field(
+            description="Threads of the matrix products. `auto`: 1, or 2 for a network so large that this is faster, where "
+            "each job of a worker has that many cores; more are slower for small networks."
+        ),
+    ] = "auto"
     l1: Annotated[
         float, Field(ge=0, le=1e6, description="Times the sum of |W| over the weights, part of `train_loss`.")
     ] = 0.0

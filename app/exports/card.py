@@ -91,7 +91,10 @@ def _columns(preprocessing: FittedPreprocessing) -> list[str]:
 def _becomes(one: FittedInput) -> str:
     if one.categories is not None:
         return f"{one.encoding}: {len(one.categories)} categories"
-    scaled = one.encoding if one.encoding == "none" else f"{one.encoding}: (value - {one.offset:g}) / {one.scale:g}"
+    value = "value" if one.unit == 1.0 else f"value * {one.unit:g}"
+    scaled = one.encoding if one.encoding == "none" else f"{one.encoding}: ({value} - {one.offset:g}) / {one.scale:g}"
+    if one.cycles:
+        scaled += f"; sine and cosine of {' and '.join(one.cycles)}"
     return scaled if one.fill is None else f"{scaled}; missing: {one.fill:g}"
 
 

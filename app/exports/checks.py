@@ -107,7 +107,7 @@ def _compare_numbers(
     allowance: NDArray[np.float64],
     preprocessing: FittedPreprocessing,
 ) -> tuple[bool, float | None]:
-    scales = np.array([one.scale for one in preprocessing.targets])
+    scales = np.array([one.scale / one.unit for one in preprocessing.targets])
     answers = preprocessing.decode(outputs, probabilities=False)
     expected = np.array([one["value"] for one in answers], np.float64).reshape(outputs.shape)
     values = np.asarray(found["value"], np.float64).reshape(outputs.shape)

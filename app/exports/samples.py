@@ -65,10 +65,10 @@ def _value(one: FittedInput, place: int, chance: float) -> Any:
         return one.categories[place % len(one.categories)]
     if one.kind is Kind.BOOLEAN:
         return chance < 0.5
-    number = one.offset + one.scale * (4 * chance - 2)
+    number = (one.offset + one.scale * (4 * chance - 2)) / one.unit
     if one.kind is Kind.DATETIME:
         return _time(number if abs(number) > 1e6 else ABOUT_NOW_S * chance)
-    return number if np.isfinite(number) else one.offset
+    return number if np.isfinite(number) else one.offset / one.unit
 
 
 def _time(number: float) -> str:

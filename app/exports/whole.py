@@ -51,6 +51,9 @@ def _numbers(graph: Graph, a: str, preprocessing: FittedPreprocessing) -> dict[s
     scales = graph.constant(np.array([one.scale for one in targets], np.float64), "target_scale")
     offsets = graph.constant(np.array([one.offset for one in targets], np.float64), "target_offset")
     values = graph.add("Add", graph.add("Mul", a, scales), offsets)
+    units = np.array([one.unit for one in targets])
+    if (units != 1.0).any():
+        values = graph.add("Div", values, graph.constant(units, "target_unit"))
     if len(targets) > 1:
         return {"value": graph.output("value", values, "float64", ["N", len(targets)])}
     flat = graph.add("Reshape", values, graph.constant(np.array([-1]), "shape"))

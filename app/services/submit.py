@@ -2,14 +2,16 @@
 
 import json
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from app.contract.datasets import Column, Format, RoleHint
+from app.contract.datasets import Column, Format
 from app.contract.jobs import Job, JobCreate, Resolved, ResolvedLayer, ResolvedNetwork, Status
 from app.contract.network import MAX_SEED
 from app.errors import DescentError, Fault, InvalidRequest
 from app.services import datasets
+from app.services.columns import choose_columns, left_out_by_default, other_dataset
 from app.services.installation import Installation, now
 from app.services.jobs import describe
 from app.services.once import Answer, RequestKey, once, replay
@@ -20,12 +22,13 @@ from app.store import jobs as store
 from app.store.ids import new_id
 from app.store.session import Session
 from app.store.tables import DatasetRow, JobRow, Json
-from app.tables.choice import Choice, choose
+from app.tables.choice import Choice
 from app.tables.fitted import FittedPreprocessing
 from engine.checks import check
 from engine.kernels import available
 from engine.losses import LOSSES
 from engine.network import memory_bytes
+from engine.threads import worthwhile_threads
 
 # Losses that measure a distance, so that the numbers to predict may be put on another scale.
 DISTANCES = frozenset({"quadratic", "mean_squared_error", "mean_absolute_error", "huber", "log_cosh", "quantile"})
@@ -33,13 +36,25 @@ DISTANCES = frozenset({"quadratic", "mean_squared_error", "mean_absolute_error",
 
 @dataclass(frozen=True)
 class Draft:
-    """A job that has been found possible, before it is stored."""
+    """A job that has been found possible, before it is stored.
+
+    Args:
+        other: The dataset that it is validated on, if that is another one.
+        set_aside: Columns that are not features by default, and why.
+        warnings: What was noticed when the preprocessing was fitted, as (code, message).
+        class_counts: Training rows of each class, in their order; None for a regression.
+    """
 
     dataset: DatasetRow
+    other: DatasetRow | None
     is_inline: bool
+    choice: Choice
+    set_aside: Mapping[str, str]
     resolved: Resolved
     preprocessing: FittedPreprocessing
     start: Start | None
+    warnings: tuple[tuple[str, str], ...]
+    class_counts: tuple[int, ...] | None
 
 
 def submit(installation: Installation, request: RequestKey, job: JobCreate, sent: Json) -> Answer[Job]:
@@ -52,7 +67,7 @@ def submit(installation: Installation, request: RequestKey, job: JobCreate, sent
         earlier = replay(session, request, Job)
     if earlier is not None:
         return earlier
-    draft = _draft(installation, request.owner, job)
+    draft = drafted(installation, request.owner, job)
     kept = False
     try:
         with installation.database.transaction() as session:
@@ -69,8 +84,10 @@ def _store(
 ) -> tuple[str, Job]:
     if draft.is_inline:
         datasets.add(installation, session, draft.dataset)
-    else:
-        datasets.find(session, owner, draft.dataset.id, lock=True)
+    needed = [] if draft.is_inline else [draft.dataset.id]
+    needed += [] if draft.other is None else [draft.other.id]
+    for dataset_id in sorted(set(needed)):  # in one order, so that no two requests wait for each other
+        datasets.find(session, owner, dataset_id, lock=True)
     request = {**sent, "data": None, "dataset_id": draft.dataset.id} if draft.is_inline else sent
     if draft.start is not None and draft.start.resolved.model_id is None:
         request = {**request, "initial_weights": {"sha256": draft.start.resolved.sha256}}
@@ -98,7 +115,12 @@ def _store(
     return row.id, describe(session, row)
 
 
-def _draft(installation: Installation, owner: str, job: JobCreate) -> Draft:
+def drafted(installation: Installation, owner: str, job: JobCreate) -> Draft:
+    """Work out what will be done. Inline data are then on disk as a dataset, whose files are the caller's to keep or delete.
+
+    Raises:
+        InvalidRequest: The job cannot be done; every reason is listed.
+    """
     _raise_if(_form_faults(job, installation.settings))
     dataset = _inline(installation, owner, job) if job.data is not None else None
     try:
@@ -174,16 +196,10 @@ def _fit(installation: Installation, owner: str, job: JobCreate, inline: Dataset
                 dataset = datasets.find(session, owner, job.dataset_id or "")
             except DescentError as error:
                 raise _below("/dataset_id", error) from None
+    other = other_dataset(installation, owner, job)
     columns = datasets.columns_of(dataset)
-    choice = choose(
-        columns,
-        target=_targets(job, columns),
-        features=job.features,
-        task=job.task,
-        preprocessing=job.preprocessing,
-        max_classes=installation.settings.max_classes,
-        sample_weight=job.sample_weight,
-    )
+    set_aside = left_out_by_default(installation, dataset, columns, job)
+    choice = choose_columns(installation, job, columns, set_aside, other)
     loss, output_activation, scale_targets = _resolve_task(job, choice, columns)
     seed = secrets.randbelow(MAX_SEED + 1) if job.training.seed is None else job.training.seed
     fitted = installation.tables.fit(
@@ -195,6 +211,8 @@ def _fit(installation: Installation, owner: str, job: JobCreate, inline: Dataset
         one_output=output_activation != "softmax" and loss != "hinge",
         scale_targets=scale_targets,
         class_weight=job.class_weight,
+        validation_table=None if isinstance(other, Fault | None) else datasets.table_path(installation, other.id),
+        dtype=job.training.dtype,
     )
     preprocessing = fitted.preprocessing
     network = ResolvedNetwork(
@@ -235,24 +253,28 @@ def _fit(installation: Installation, owner: str, job: JobCreate, inline: Dataset
         kernels="numpy",
         memory_bytes=0,
     )
-    admitted, begin = _admit(resolved, installation.settings), None
+    admitted, begin = admit(resolved, installation.settings), None
     if job.initial_weights is not None:
         begin = start(installation, owner, job.initial_weights, resolved=admitted, preprocessing=preprocessing)
         admitted = admitted.model_copy(update={"initial_weights": begin.resolved})
-    return Draft(dataset, inline is not None, admitted, preprocessing, begin)
+    return Draft(
+        dataset,
+        None if isinstance(other, Fault) else other,
+        inline is not None,
+        choice,
+        set_aside,
+        admitted,
+        preprocessing,
+        begin,
+        fitted.warnings,
+        fitted.class_counts,
+    )
 
 
 def _class_weight(preprocessing: FittedPreprocessing) -> dict[str, float] | None:
     if preprocessing.class_weights is None:
         return None
     return dict(zip(preprocessing.classes or (), preprocessing.class_weights, strict=True))
-
-
-def _targets(job: JobCreate, columns: Sequence[Column]) -> str | Sequence[str]:
-    if job.target is not None:
-        return job.target
-    named = [column.name for column in columns if column.role_hint is RoleHint.TARGET]
-    return named[0] if len(named) == 1 else named
 
 
 def _resolve_task(job: JobCreate, choice: Choice, columns: Sequence[Column]) -> tuple[str, str, bool]:
@@ -282,7 +304,7 @@ def _n_classes(choice: Choice, columns: Sequence[Column]) -> int | None:
     return next(column.n_unique for column in columns if column.name == choice.targets[0])
 
 
-def _admit(resolved: Resolved, settings: Settings) -> Resolved:
+def admit(resolved: Resolved, settings: Settings) -> Resolved:
     """Refuse what the engine cannot train, and what does not fit into memory."""
     network, training = network_spec(resolved.network), training_spec(resolved)
     needed = memory_bytes(network, training, resolved.n_train_rows, resolved.n_validation_rows)
@@ -301,8 +323,13 @@ def _admit(resolved: Resolved, settings: Settings) -> Resolved:
         )
     _raise_if(faults)
     weighted = resolved.sample_weight is not None or resolved.class_weight is not None
-    kernels = "numba" if not weighted and available(network, training) else "numpy"
-    return resolved.model_copy(update={"memory_bytes": needed, "kernels": kernels})
+    kernels: Literal["numba", "numpy"] = "numba" if not weighted and available(network, training) else "numpy"
+    threads = resolved.training["threads"]
+    if threads == "auto":
+        spec = replace(training, kernels=kernels)
+        threads = worthwhile_threads(network, spec, resolved.n_train_rows, cores=settings.max_threads)
+    frozen = {**resolved.training, "threads": threads}
+    return resolved.model_copy(update={"memory_bytes": needed, "kernels": kernels, "training": frozen})
 
 
 def _pointer(field: str, resolved: Resolved) -> str:

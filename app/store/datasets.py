@@ -3,7 +3,7 @@
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
-from app.contract.jobs import TERMINAL
+from app.contract.jobs import TERMINAL, Status
 from app.store.pages import PageOf, page
 from app.store.tables import DatasetRow, JobRow
 
@@ -20,9 +20,11 @@ def newest(session: Session, owner: str, *, cursor: str | None, limit: int) -> P
 
 
 def is_needed(session: Session, row: DatasetRow) -> bool:
-    """Tell whether a job that has not ended is made from the dataset."""
-    query = select(exists().where(JobRow.dataset_id == row.id, JobRow.status.not_in(TERMINAL)))
-    return bool(session.scalar(query))
+    """Tell whether a job that has not ended learns from the dataset, or is validated on it."""
+    not_ended = JobRow.owner == row.owner, JobRow.status.in_([status for status in Status if status not in TERMINAL])
+    validated_on = JobRow.resolved["validation"]["dataset_id"].as_string() == row.id
+    queries = exists().where(JobRow.dataset_id == row.id, *not_ended), exists().where(validated_on, *not_ended)
+    return any(session.scalar(select(query)) for query in queries)
 
 
 def remove(session: Session, row: DatasetRow) -> None:

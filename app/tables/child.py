@@ -41,6 +41,7 @@ def serve(descriptor: int, memory_bytes: int | None) -> None:
 
 def _warm_verbs() -> dict[str, Callable[..., Any]]:
     """Import what reads tables, and read a small one, before the first request comes: polars has then started its threads."""
+    from app.tables.looking import confirm, leaks
     from app.tables.preparation import fit
     from app.tables.profile import profile
     from app.tables.reading import preview, read_table
@@ -50,7 +51,14 @@ def _warm_verbs() -> dict[str, Callable[..., Any]]:
         source.write_text("number,word\n1.5,a\n2.5,b\n")
         read_table(source, Format.CSV, {}, table, Limits(max_rows=2, max_columns=2))
         preview(table, 1)
-    return {"read_table": read_table, "preview": preview, "profile": profile, "fit": fit}
+    return {
+        "read_table": read_table,
+        "preview": preview,
+        "profile": profile,
+        "fit": fit,
+        "confirm": confirm,
+        "leaks": leaks,
+    }
 
 
 def bound_memory(size_bytes: int) -> None:

@@ -1,13 +1,16 @@
 """Which columns a network learns from and what it learns, and why. Imports no polars: a request is checked with it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from app.contract.datasets import Column, Kind, RoleHint
-from app.contract.preprocessing import Categorical, Missing, Preprocessing, Task
+from app.contract.preprocessing import AnyValidation, Categorical, Missing, Preprocessing, Task
 from app.errors import Fault, InvalidRequest
+from app.tables.calendar import CYCLES
 from app.tables.faults import MAX_FAULTS, listed, pointer, shown, unknown_column
+from app.tables.held_out import WHY, dividing_column, validation_faults
 
 NUMBERS = frozenset({Kind.NUMERIC, Kind.BOOLEAN, Kind.DATETIME})
 STRINGS = frozenset({Kind.CATEGORICAL, Kind.TEXT})
@@ -19,14 +22,14 @@ class ColumnUse:
 
     Args:
         encoding: How it becomes numbers: `standardize`, `minmax`, `none`, `one_hot`, `ordinal` for a feature; `classes`,
-            `boolean`, `numeric` for a target, `weight`; None for an unused column.
-        width: How many numbers a row it becomes. For `one_hot` an upper bound: the categories of the training rows count.
+            `boolean`, `numeric` for a target, `weight`, `split`; None for an unused column.
+        width: How many numbers a row it becomes. For `one_hot` and times an upper bound: the training rows count.
         why: The reason, for people.
     """
 
     name: str
     kind: Kind
-    role: Literal["feature", "target", "weight", "unused"]
+    role: Literal["feature", "target", "weight", "split", "unused"]
     used: bool
     encoding: str | None
     width: int
@@ -45,7 +48,11 @@ class Choice:
 
     def use(self, name: str) -> ColumnUse:
         """Give what becomes of one column."""
-        return next(use for use in self.columns if use.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, ColumnUse]:
+        return {use.name: use for use in self.columns}
 
 
 def choose(
@@ -57,10 +64,13 @@ def choose(
     preprocessing: Preprocessing,
     max_classes: int,
     sample_weight: str | None = None,
+    validation: AnyValidation | None = None,
+    set_aside: Mapping[str, str] | None = None,
 ) -> Choice:
     """Choose the columns that are used.
 
-    With `features` None, every usable column is a feature, except those that the upload itself calls targets.
+    With `features` None, every usable column is a feature, except those that the upload itself calls targets, the one that
+    divides the rows for validation, and those that are `set_aside` (and why), if others are left.
 
     Raises:
         InvalidRequest: With every fault of the request at once.
@@ -73,16 +83,21 @@ def choose(
         faults += _target_faults(at, column, resolved, task, max_classes)
     names = {column.name for column in targets.values()}
     faults += _weight_faults(sample_weight, by_name, names, features or ())
+    faults += validation_faults(validation, by_name, names | {sample_weight or ""})
     wanted = None if features is None else _wanted(features, by_name, names, faults)
-    uses = [
-        _weight_use(column) if column.name == sample_weight else _use(column, names, wanted, preprocessing, resolved)
-        for column in columns
-    ]
+    dividing = dividing_column(validation)
+    special = {} if dividing is None else {dividing[1]: _split_use(by_name.get(dividing[1]), WHY[dividing[0]])}
+    if sample_weight in by_name:
+        special[sample_weight] = _weight_use(by_name[sample_weight])
+    asked = None if wanted is None else set(wanted.values())
+    uses = [_use(column, names, asked, preprocessing, resolved, special) for column in columns]
+    if wanted is None and set_aside:
+        uses = _without(uses, set_aside, by_name)
     faults += _feature_faults(uses, wanted, by_name, preprocessing, complete=not faults)
     if faults:
         raise InvalidRequest("the columns cannot be used as asked", faults[:MAX_FAULTS])
-    used = [use.name for use in uses if use.role == "feature" and use.used]
-    in_order = used if wanted is None else [name for name in wanted.values() if name in set(used)]
+    used = {use.name: use for use in uses if use.role == "feature" and use.used}
+    in_order = list(used) if wanted is None else [name for name in wanted.values() if name in used]
     return Choice(
         resolved, tuple(uses), tuple(column.name for column in targets.values()), tuple(in_order), sample_weight
     )
@@ -158,15 +173,22 @@ def _wanted(
 
 
 def _use(
-    column: Column, targets: set[str], wanted: dict[str, str] | None, preprocessing: Preprocessing, task: str
+    column: Column,
+    targets: set[str],
+    asked: set[str] | None,
+    preprocessing: Preprocessing,
+    task: str,
+    special: Mapping[str, ColumnUse | None],
 ) -> ColumnUse:
     if column.name in targets:
         return _target_use(column, task)
-    if wanted is not None and column.name not in wanted.values():
+    if (use := special.get(column.name)) is not None and column.name not in (asked or set()):
+        return use
+    if asked is not None and column.name not in asked:
         return _unused(column, "not among the features")
-    if wanted is None and column.role_hint is RoleHint.TARGET:
+    if asked is None and column.role_hint is RoleHint.TARGET:
         return _unused(column, "the dataset calls it a target")
-    return _feature_use(column, preprocessing, asked=wanted is not None)
+    return _feature_use(column, preprocessing, asked=asked is not None)
 
 
 def _weight_faults(
@@ -195,6 +217,28 @@ def _weight_use(column: Column) -> ColumnUse:
     return ColumnUse(column.name, column.kind, "weight", used=True, encoding="weight", width=0, why=why)
 
 
+def _split_use(column: Column | None, why: str) -> ColumnUse | None:
+    if column is None:
+        return None
+    return ColumnUse(column.name, column.kind, "split", used=True, encoding="split", width=0, why=why)
+
+
+def _without(uses: list[ColumnUse], set_aside: Mapping[str, str], by_name: Mapping[str, Column]) -> list[ColumnUse]:
+    """Leave some features out, unless no other is left."""
+    left = [
+        _unused(by_name[use.name], set_aside[use.name])
+        if use.role in {"feature", "unused"} and use.name in set_aside
+        else use
+        for use in uses
+    ]
+    if any(use.role == "feature" for use in left):
+        return left
+    return [
+        _unused(by_name[use.name], set_aside[use.name]) if use.role == "unused" and use.name in set_aside else use
+        for use in uses
+    ]
+
+
 def _unused(column: Column, why: str) -> ColumnUse:
     return ColumnUse(column.name, column.kind, "unused", used=False, encoding=None, width=0, why=why)
 
@@ -220,7 +264,11 @@ def _feature_use(column: Column, preprocessing: Preprocessing, *, asked: bool) -
         why = f"{column.kind}: {preprocessing.numeric}"
         if column.n_missing:
             why += f"; {column.n_missing:,} missing: {preprocessing.missing}"
-        return ColumnUse(column.name, column.kind, "feature", True, str(preprocessing.numeric), 1, why)
+        width = 1
+        if column.kind is Kind.DATETIME:
+            width += 2 * len(CYCLES)
+            why += f"; {', '.join(CYCLES)} as sine and cosine, where they vary"
+        return ColumnUse(column.name, column.kind, "feature", True, str(preprocessing.numeric), width, why)
     if n > most:
         return _unused(column, f"{column.kind}: {n:,} different values, more than max_categories ({most:,})")
     if column.kind is Kind.TEXT and not asked:

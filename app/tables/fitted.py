@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from sys import float_info
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from app.contract.datasets import Kind
 from app.errors import Fault, InvalidRequest
+from app.tables.calendar import TREND, circle, place_in
 from app.tables.faults import listed
 from app.tables.rows import Field, RowFaults, pick, to_codes, to_numbers
 from app.tables.words import Scalar, as_text
@@ -23,8 +25,10 @@ Codes = NDArray[np.int64]
 class FittedInput:
     """A feature column, and how it becomes inputs.
 
-    A number becomes `(number - offset) / scale`; a missing one is first replaced by `fill` (None: it is refused). A category
-    becomes one input a category (`one_hot`; all 0 if it is missing or was not seen) or its place (`ordinal`; then -1).
+    A number becomes `(number * unit - offset) / scale`; a missing one is first replaced by `fill` (None, in models of old: it is
+    refused). `unit` is 1 but for numbers so large that their differences would overflow. A time is the number of its seconds
+    since 1970, and then, for each of its cyclic `parts`, a sine and a cosine (both 0 if it is missing). A category becomes one
+    input a category (`one_hot`; all 0 if it is missing or was not seen) or its place (`ordinal`; then -1).
     """
 
     name: str
@@ -34,29 +38,42 @@ class FittedInput:
     scale: float = 1.0
     fill: float | None = None
     categories: tuple[str, ...] | None = None
+    unit: float = 1.0
+    parts: tuple[str, ...] = ()
+
+    @property
+    def cycles(self) -> tuple[str, ...]:
+        """The cyclic parts of a time; each is two inputs, after the first."""
+        return tuple(part for part in self.parts if part != TREND)
 
     @property
     def width(self) -> int:
         """How many inputs it becomes."""
-        return len(self.categories) if self.encoding == "one_hot" and self.categories is not None else 1
+        if self.encoding == "one_hot" and self.categories is not None:
+            return len(self.categories)
+        return 1 + 2 * len(self.cycles)
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """Names of its inputs: `island=Biscoe`."""
+        """Names of its inputs: `island=Biscoe`, `when.time`, `when.month_sin`."""
         if self.encoding == "one_hot" and self.categories is not None:
             return tuple(f"{self.name}={category}" for category in self.categories)
-        return (self.name,)
+        if not self.parts:
+            return (self.name,)
+        points = (f"{self.name}.{cycle}_{axis}" for cycle in self.cycles for axis in ("sin", "cos"))
+        return (f"{self.name}.{TREND}", *points)
 
 
 @dataclass(frozen=True)
 class FittedTarget:
-    """A target column: its classes as JSON values in the order of the outputs, or offset and scale of its number."""
+    """A target column: its classes as JSON values in the order of the outputs, or unit, offset and scale of its number."""
 
     name: str
     kind: Kind
     classes: tuple[Scalar, ...] | None = None
     offset: float = 0.0
     scale: float = 1.0
+    unit: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +126,14 @@ class FittedPreprocessing:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Make it again from what `to_json` gave."""
         inputs = tuple(
-            FittedInput(**{**one, "kind": Kind(one["kind"]), "categories": _tuple(one["categories"])})
+            FittedInput(
+                **{
+                    **one,
+                    "kind": Kind(one["kind"]),
+                    "categories": _tuple(one["categories"]),
+                    "parts": tuple(one.get("parts", ())),
+                }
+            )
             for one in data["inputs"]
         )
         targets = tuple(
@@ -161,10 +185,14 @@ class FittedPreprocessing:
         """Give the inputs of raw numbers (NaN: missing) and places of categories (-1: none). Training and prediction share it."""
         encoded = np.zeros((len(numbers), self.n_inputs), dtype)
         if self.numeric:
-            offset, scale, fill = self._affine
+            offset, scale, fill, unit = self._affine
             with np.errstate(over="ignore", under="ignore"):
-                scaled = (np.where(np.isnan(numbers), fill, numbers) - offset) / scale
-                encoded[:, self._number_columns] = scaled
+                known = np.where(np.isnan(numbers), fill, numbers)
+                if unit is not None:
+                    known *= unit
+                encoded[:, self._number_columns] = (known - offset) / scale
+        for column, start, cycle in self._cycle_columns:
+            encoded[:, start : start + 2] = circle(cycle)[place_in(cycle, numbers[:, column])]
         for one, start, places in zip(self.categorical, self._code_columns, codes, strict=True):
             if one.encoding == "ordinal":
                 encoded[:, start] = places
@@ -196,8 +224,10 @@ class FittedPreprocessing:
     def _decode_numbers(self, outputs: Array) -> list[dict[str, Any]]:
         offsets = np.array([one.offset for one in self.targets])
         scales = np.array([one.scale for one in self.targets])
+        units = np.array([one.unit for one in self.targets])
         with np.errstate(over="ignore"):
-            values = np.asarray(outputs, np.float64) * scales + offsets
+            values = (np.asarray(outputs, np.float64) * scales + offsets) / units
+        values = np.clip(values, -float_info.max, float_info.max)
         rows = [[value if np.isfinite(value) else None for value in row] for row in values.tolist()]
         return [{"value": row[0] if len(row) == 1 else row} for row in rows]
 
@@ -241,22 +271,38 @@ class FittedPreprocessing:
         return tuple({text: place for place, text in enumerate(one.categories or ())} for one in self.categorical)
 
     @cached_property
-    def _affine(self) -> tuple[Numbers, Numbers, Numbers]:
+    def _cycle_columns(self) -> tuple[tuple[int, int, str], ...]:
+        """Of each cycle: the place of its time among the numbers, and of its sine among the inputs."""
+        return tuple(
+            (column, self._starts[one.name] + 1 + 2 * i, cycle)
+            for column, one in enumerate(self.numeric)
+            for i, cycle in enumerate(one.cycles)
+        )
+
+    @cached_property
+    def _affine(self) -> tuple[Numbers, Numbers, Numbers, Numbers | None]:
+        units = np.array([one.unit for one in self.numeric])
         return (
             np.array([one.offset for one in self.numeric]),
             np.array([one.scale for one in self.numeric]),
             np.array([np.nan if one.fill is None else one.fill for one in self.numeric]),
+            None if (units == 1.0).all() else units,
         )
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What fitting gave: the preprocessing, how many rows are on each side, and warnings as (code, message)."""
+    """What fitting gave: the preprocessing, how many rows are on each side, and warnings as (code, message).
+
+    Args:
+        class_counts: Training rows of each class, in the order of the classes; None for a regression.
+    """
 
     preprocessing: FittedPreprocessing
     n_train: int
     n_validation: int
     warnings: tuple[tuple[str, str], ...]
+    class_counts: tuple[int, ...] | None = None
 
 
 def _tuple(values: Sequence[Any] | None) -> tuple[Any, ...] | None:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from app.contract.datasets import Column, Format, Kind
-from app.contract.preprocessing import ClassWeight, Preprocessing, Validation
+from app.contract.preprocessing import AnyValidation, ClassWeight, Preprocessing
 from app.contract.profiles import ColumnProfile
 from app.errors import DescentError, Unavailable, UnreadableTable
 from app.tables.choice import Choice
 from app.tables.fitted import Fitted
 from app.tables.summary import Limits, TableSummary
+from app.tables.suspects import Suspects
 
 _START = "import sys; sys.path[:] = {path!r}; from app.tables.child import serve; serve({descriptor}, {memory_bytes})"
 
@@ -74,11 +75,13 @@ class TableReader:
         choice: Choice,
         preprocessing: Preprocessing,
         *,
-        validation: Validation | None,
+        validation: AnyValidation | None,
         seed: int,
         one_output: bool,
         scale_targets: bool,
         class_weight: ClassWeight | None = None,
+        validation_table: Path | None = None,
+        dtype: str = "float64",
         timeout_s: float | None = None,
     ) -> Fitted:
         """Fit the preprocessing; see `preparation.fit`."""
@@ -88,9 +91,21 @@ class TableReader:
             "one_output": one_output,
             "scale_targets": scale_targets,
             "class_weight": class_weight,
+            "validation_table": validation_table,
+            "dtype": dtype,
         }
         fitted: Fitted = self._call("fit", (table, choice, preprocessing), options, timeout_s)
         return fitted
+
+    def confirm(self, table: Path, found: Suspects, *, timeout_s: float | None = None) -> dict[str, str]:
+        """Tell which suspected columns are to be left out, and why; see `looking.confirm`."""
+        confirmed: dict[str, str] = self._call("confirm", (table, found), {}, timeout_s)
+        return confirmed
+
+    def leaks(self, table: Path, choice: Choice, *, timeout_s: float | None = None) -> dict[str, str]:
+        """Tell which features give the target away, and how; see `looking.leaks`."""
+        found: dict[str, str] = self._call("leaks", (table, choice), {}, timeout_s)
+        return found
 
     def close(self) -> None:
         """End the child. A call that is running ends with an error."""

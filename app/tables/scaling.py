@@ -1,28 +1,58 @@
 """Offset, scale and fill of a column of numbers, at magnitudes from the smallest to the largest float."""
 
+from dataclasses import dataclass
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 Numbers = NDArray[np.float64]
 
+LARGE = 2.0**1000
 
-def affine(present: Numbers, encoding: str, missing: str) -> tuple[float, float, float | None]:
-    """Give offset, scale and fill of the values that are there; a column of one value gets scale 1.
 
-    The fill is None where missing values are refused or their rows left out.
+@dataclass(frozen=True)
+class Affine:
+    """How a number is scaled: `(number * unit - offset) / scale`.
+
+    Args:
+        unit: A power of two, 1 but for numbers so large that their differences overflow.
+        fill: What stands in for a missing number.
+    """
+
+    offset: float = 0.0
+    scale: float = 1.0
+    fill: float = 0.0
+    unit: float = 1.0
+
+    def fits(self, numbers: Numbers, dtype: DTypeLike) -> bool:
+        """Tell whether all of the numbers are finite when they are scaled, in that precision."""
+        if not numbers.size:
+            return True
+        with np.errstate(over="ignore", invalid="ignore"):
+            ends = (np.array([numbers.min(), numbers.max()]) * self.unit - self.offset) / self.scale
+            return bool(np.isfinite(ends.astype(dtype)).all())
+
+
+def affine(present: Numbers, encoding: str, missing: str) -> Affine:
+    """Fit the scaling to the values that are there; a column of one value gets scale 1.
+
+    Where missing values are refused in training or their rows left out, the fill is the mean: a prediction must go on.
     """
     if not present.size:
-        return 0.0, 1.0, 0.0 if missing in {"mean", "median", "constant"} else None
+        return Affine()
     low, high = float(present.min()), float(present.max())
-    unit = 2.0 ** int(
-        np.clip(np.frexp(max(abs(low), abs(high)))[1], -1000, 1000)
-    )  # sums cannot overflow, nor squares vanish
-    scaled = present / unit
-    mean = low if low == high else float(np.mean(scaled)) * unit
-    fills = {"mean": mean, "median": float(np.median(scaled)) * unit, "constant": 0.0}
-    fill = fills.get(missing)
+    largest = max(abs(low), abs(high))
+    # Sums cannot overflow at this scale, nor squares vanish.
+    size = 2.0 ** int(np.clip(np.frexp(largest)[1], -1000, 1000))
+    scaled = present / size
+    mean = low if low == high else float(np.mean(scaled)) * size
+    fills = {"median": float(np.median(scaled)) * size, "constant": 0.0}
+    fill = fills.get(missing, mean)
     if encoding == "none":
-        return 0.0, 1.0, fill
-    with np.errstate(over="ignore"):
-        scale = float(np.std(scaled)) * unit if encoding == "standardize" else float(np.subtract(high, low))
-    return mean if encoding == "standardize" else low, scale if scale > 0 and low < high else 1.0, fill
+        return Affine(fill=fill)
+    unit = 2.0**-64 if largest > LARGE else 1.0
+    low, high, size = low * unit, high * unit, size * unit
+    scale = float(np.std(scaled)) * size if encoding == "standardize" else high - low
+    return Affine(
+        mean * unit if encoding == "standardize" else low, scale if scale > 0 and low < high else 1.0, fill, unit
+    )

@@ -21,6 +21,7 @@ import numpy as np
 
 from app.contract.jobs import Resolved, Status, StoppedBecause
 from app.contract.models import Which
+from app.contract.preprocessing import DatasetValidation
 from app.exports.weights import from_npz
 from app.services.specs import network_spec, training_spec
 from app.store import jobs as store
@@ -151,22 +152,28 @@ class _Run:
     def _rows(self) -> Iterator[tuple[Rows, Rows | None]]:
         scratch = Path(tempfile.mkdtemp(prefix="rows-", dir=self.parts.blobs.parts))
         try:
-            table = self.parts.blobs.path(f"datasets/{self.row.dataset_id}/table.arrow")
+            validation = self.resolved.validation
+            other = validation.dataset_id if isinstance(validation, DatasetValidation) else None
             data: Prepared = prepare(
-                table,
+                self._table(self.row.dataset_id),
                 self.fitted,
-                validation=self.resolved.validation,
+                validation=validation,
+                validation_table=None if other is None else self._table(other),
                 seed=self.training.seed,
                 dtype=self.training.dtype,
                 scratch=scratch,
             )
-            units = None if self.fitted.task == "classification" else tuple(one.scale for one in self.fitted.targets)
+            numbers = self.fitted.targets if self.fitted.task == "regression" else ()
+            units = tuple(one.scale / one.unit for one in numbers) or None
             held_out = None
             if data.x_validation is not None and data.y_validation is not None:
                 held_out = Rows(data.x_validation, data.y_validation, units, data.w_validation)
             yield Rows(data.x_train, data.y_train, units, data.w_train), held_out
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+    def _table(self, dataset_id: str) -> Path:
+        return self.parts.blobs.path(f"datasets/{dataset_id}/table.arrow")
 
     def _pull(self, rows: Rows, validation: Rows | None) -> StoppedBecause | None:
         """Pull epochs; say why it ended, or None if the worker is to stop."""

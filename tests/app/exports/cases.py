@@ -22,6 +22,8 @@ COLUMNS = (
     FittedInput("rank", Kind.CATEGORICAL, "ordinal", categories=("high", "low", "mid")),
     FittedInput("never seen", Kind.CATEGORICAL, "one_hot", categories=()),
     FittedInput("nor this", Kind.TEXT, "ordinal", categories=()),
+    FittedInput("since", Kind.DATETIME, "minmax", 1.5e9, 2e8, 1.6e9, parts=("time", "month", "weekday", "hour")),
+    FittedInput("huge", Kind.NUMERIC, "standardize", -3.0, 9.0, 0.0, unit=2.0**-1000),
 )
 CLASSES = ("Ålesund", "b", "日本")
 

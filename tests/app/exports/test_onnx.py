@@ -1,6 +1,9 @@
 """ONNX says what `/predict` says, whatever the columns, the network and the classes are."""
 
 import json
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -193,3 +196,21 @@ def test_two_equal_outputs_are_the_first_class_as_in_predict() -> None:
         zero = {name: np.zeros_like(array) for name, array in weights(spec).items()}
         found = run(write(WeightsFormat.ONNX, spec, zero, fitted), {"raw": np.array([[1.0]])})
         assert found["value"].tolist() == ["a"]
+
+
+@given(seconds=st.lists(st.integers(-62_135_596_800, 253_402_300_799), min_size=1, max_size=20))
+@settings(deadline=None)
+def test_parts_of_any_time_are_those_of_the_calendar(seconds: list[int]) -> None:
+    """The network is the identity, so that what it says are its inputs."""
+    column = FittedInput("t", Kind.DATETIME, "none", fill=0.0, parts=("time", "month", "weekday", "hour"))
+    fitted = preprocessing(None, columns=[column], targets=7)
+    fitted = replace(fitted, targets=tuple(replace(one, offset=0.0, scale=1.0) for one in fitted.targets))
+    spec = network(fitted, [], "linear", bias=False)
+    content = write(WeightsFormat.ONNX, spec, {"layers.0.weight": np.eye(7)}, fitted)
+    found = run(content, {"t": np.array([*seconds, np.nan])[:, None]})["value"]
+    for second, (_, *points) in zip(seconds, found[:-1], strict=True):
+        time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
+        shares = (time.month - 1) / 12, time.weekday() / 7, time.hour / 24
+        wanted = [f(2 * math.pi * share) for share in shares for f in (math.sin, math.cos)]
+        np.testing.assert_allclose(points, wanted, rtol=0, atol=1e-15)
+    assert (found[-1][1:] == 0.0).all()

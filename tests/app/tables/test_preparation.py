@@ -37,7 +37,7 @@ def learn(read, table, tmp_path):
             columns, target=target, features=features, task=task, preprocessing=preprocessing, max_classes=100
         )
         split = {"validation": validation, "seed": seed}
-        fitted = fit(table, choice, preprocessing, **split, **flags)
+        fitted = fit(table, choice, preprocessing, **split, **flags, dtype=dtype)
         return fitted, prepare(table, fitted.preprocessing, **split, dtype=dtype, scratch=tmp_path)
 
     return learn
@@ -149,12 +149,12 @@ def test_rows_without_a_target_are_left_out_with_a_warning(learn):
     assert [code for code, _ in fitted.warnings] == ["missing_target"]
 
 
-def test_drop_row_leaves_rows_with_missing_numbers_out_and_refuses_them_later(learn):
-    fitted, prepared = learn(column("a", [1, 2, "", 4, 5, 6]), "y", missing="drop_row", validation=None)
-    assert len(prepared.x_train) == fitted.n_train == 5
-    with pytest.raises(InvalidRequest) as caught:
-        fitted.preprocessing.encode_rows([{"a": 1}, {"a": None}], np.float32)
-    assert [(fault.pointer, fault.code) for fault in caught.value.faults] == [("/rows/1/a", "missing_value")]
+@pytest.mark.parametrize("missing", ["drop_row", "error"])
+def test_a_prediction_goes_on_with_the_mean_where_training_takes_no_gaps(missing, learn):
+    cells = [1, 2, "" if missing == "drop_row" else 3, 4, 5, 6]
+    fitted, prepared = learn(column("a", cells), "y", missing=missing, validation=None)
+    assert len(prepared.x_train) == fitted.n_train == (5 if missing == "drop_row" else 6)
+    assert fitted.preprocessing.encode_rows([{"a": None}], np.float64).tolist() == [[0.0]]
 
 
 def test_column_that_is_constant_in_the_training_rows_gets_scale_one_and_a_warning(learn):
@@ -265,29 +265,52 @@ def test_matrix_with_faults_points_at_them(learn):
     assert caught.value.faults[0].pointer == "/inputs"
 
 
-@pytest.mark.parametrize("numeric", ["standardize", "minmax", "none"])
-def test_numbers_of_any_size_are_scaled_or_refused_without_a_warning(numeric, learn):
-    for values in ([1.7e308, -1.7e308, 1], [5e-324, 0, 1e-323], [1e308, 1e308, 9e307]):
-        for dtype in (np.float32, np.float64):
-            try:
-                _, prepared = learn(column("a", values), "y", validation=None, numeric=numeric, dtype=dtype)
-            except InvalidRequest as error:
-                assert {fault.code for fault in error.faults} == {"out_of_range"}  # noqa: PT017
-            else:
-                assert np.isfinite(prepared.x_train).all()
+@pytest.mark.parametrize("numeric", ["standardize", "minmax"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1.7e308, -1.7e308, 1],
+        [5e-324, 0, 1e-323],
+        [1e308, 1e308, 9e307],
+        [-1.7976931348623157e308, 1.7976931348623157e308, 0],
+    ],
+)
+def test_numbers_of_any_size_are_trained_on_and_predicted(numeric, dtype, values, learn):
+    fitted, prepared = learn(column("a", values), "y", validation=None, numeric=numeric, dtype=dtype)
+    assert np.isfinite(prepared.x_train).all()
+    rows = [{"a": float(value)} for value in values] + [{"a": None}]
+    encoded = fitted.preprocessing.encode_rows(rows, dtype)
+    assert np.isfinite(encoded).all()
+    assert encoded[:3].tobytes() == prepared.x_train.tobytes()
+    if numeric == "minmax" and max(values) - min(values) > 1e-300:
+        assert (encoded[:3].min(), encoded[:3].max()) == (0, 1)
+
+
+def test_a_target_of_any_size_is_learned_and_answered_with_a_finite_number(learn):
+    content = "a,y\n" + "".join(f"{i},{value}\n" for i, value in enumerate([1.7e308, -1.7e308, 1e308, 0] * 3))
+    fitted, prepared = learn(content, "y", scale_targets=True, validation=None)
+    assert np.isfinite(prepared.y_train).all()
+    answers = fitted.preprocessing.decode(np.vstack([prepared.y_train[:2], [[100.0]]]), probabilities=False)
+    assert [one["value"] for one in answers[:2]] == pytest.approx([1.7e308, -1.7e308])
+    assert answers[2]["value"] == 1.7976931348623157e308
+    assert FittedPreprocessing.from_json(json.loads(json.dumps(fitted.preprocessing.to_json()))) == fitted.preprocessing
+
+
+def test_numbers_that_do_not_fit_the_precision_are_refused_before_training(learn):
+    for options, at in (
+        ({"features": ["a"], "target": "y"}, "/features"),
+        ({"features": ["y"], "target": "a"}, "/target"),
+    ):
+        with pytest.raises(InvalidRequest) as caught:
+            learn(column("a", [1e308, 1, 2]), validation=None, numeric="none", dtype=np.float32, **options)
+        assert [(fault.pointer, fault.code) for fault in caught.value.faults] == [(at, "out_of_range")]
 
 
 def test_too_few_rows_are_a_fault(learn):
     with pytest.raises(InvalidRequest) as caught:
         learn("a,y\n1,NA\n2,3\n4,NA\n,4\n", "y", missing="drop_row", features=["a"], task=Task.REGRESSION)
     assert caught.value.faults[0].code == "too_few_rows"
-
-
-def test_times_are_seconds_since_1970(learn):
-    content = "t,y\n" + "".join(f"1970-01-0{i + 1}T00:00:01,{i}\n" for i in range(4))
-    fitted, prepared = learn(content, "y", validation=None, numeric="none")
-    assert prepared.x_train.ravel().tolist() == [1, 86401, 172801, 259201]
-    assert fitted.preprocessing.encode_rows([{"t": "1970-01-01 01:00:00+01:00"}], np.float64).tolist() == [[0]]
 
 
 def test_exclusive_or_sent_as_json_is_prepared_as_it_is(read, table, tmp_path):
