@@ -26,8 +26,8 @@ Send = Callable[[bytes], None]
 def predict(send: Send, table: Path, subject: Subject, format: PredictionsFormat) -> None:
     """Send the predictions, piece by piece.
 
-    A row that cannot be predicted (a number is missing and the model's rule is to leave such rows out, or one is too far from
-    those it was trained on) has no value and no probabilities.
+    A row that cannot be predicted (a number is too far from those that the model was trained on) has no value and no
+    probabilities.
     """
     with io.BufferedWriter(_Pieces(send), PIECE_BYTES) as file:
         match format:

@@ -56,12 +56,10 @@ def column_faults(fitted: FittedPreprocessing, columns: Sequence[Column], *, wit
     by_name = {column.name: column for column in columns}
     inputs = {one.name: one for one in fitted.inputs}
     wanted: list[FittedInput | FittedTarget] = [*inputs.values(), *(fitted.targets if with_targets else ())]
-    return [fault for one in wanted for fault in _faults(one, fitted, by_name)]
+    return [fault for one in wanted for fault in _faults(one, by_name)]
 
 
-def _faults(
-    one: FittedInput | FittedTarget, fitted: FittedPreprocessing, by_name: Mapping[str, Column]
-) -> Iterator[Fault]:
+def _faults(one: FittedInput | FittedTarget, by_name: Mapping[str, Column]) -> Iterator[Fault]:
     role = "target" if isinstance(one, FittedTarget) else "feature"
     column = by_name.get(one.name)
     if column is None:
@@ -73,10 +71,6 @@ def _faults(
     if not is_empty and not _fits(column, wanted):
         message = f"the {role} {shown(one.name)} is {column.kind} in the dataset; the model needs {wanted}"
         yield Fault(AT, message, "wrong_kind")
-    refuses = isinstance(one, FittedInput) and one.categories is None and one.fill is None
-    if refuses and fitted.missing == "error" and column.n_missing:
-        message = f"{column.n_missing:,} values of {shown(one.name)} are missing; the model was trained to refuse that"
-        yield Fault(AT, message, "missing_value")
 
 
 def _wanted(one: FittedInput | FittedTarget) -> str:

@@ -139,7 +139,7 @@ def test_onnx_of_a_regression_with_times_and_truth_values_is_in_the_unit_of_its_
     columns = columns_of(session, [{**row, "when": time} for row, time in zip(rows, times, strict=True)])
     (value,) = session.run(["value"], columns)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
-    assert np.ptp(value) > 1000
+    assert np.ptp(value) > 100
 
 
 def test_safetensors_and_json_have_the_bits_of_the_npz(service: Service, model: dict[str, Any]) -> None:
