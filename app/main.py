@@ -11,7 +11,7 @@ from fastapi import FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from app.api import datasets, events, jobs, models, problems, system
+from app.api import checkpoints, datasets, events, jobs, models, problems, system
 from app.api.edge import Edge
 from app.services.installation import Installation
 from app.settings import Settings, settings
@@ -43,7 +43,7 @@ def create_app(configured: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    for room in (datasets, events, jobs, models, system):
+    for room in (checkpoints, datasets, events, jobs, models, system):
         app.include_router(room.router)
     app.mount("/", _Page(directory=WEB, html=True), name="web")
     return app

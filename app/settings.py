@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     owner: str = Field(default="local", description="Who owns what is stored, as long as there is one user.")
 
     worker_slots: Count = Field(default_factory=_cores, description="Trainings at once in a worker.")
+    jobs_per_owner: Count | None = Field(
+        default=None, description="Trainings of one owner at once, over all workers; without it, as many as fit."
+    )
     poll_interval_s: float = Field(default=0.02, gt=0, le=10, description="How often a worker looks for a queued job.")
     attempts: Count = Field(default=3, description="Runs of a job that may kill their process before it is given up.")
     job_memory_bytes: Bytes = Field(default_factory=lambda: _memory_bytes() // 2, description="Most memory of one job.")

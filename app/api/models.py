@@ -7,14 +7,14 @@ from fastapi import APIRouter, Query, Request, Response, status
 from app.api.answers import download, tagged
 from app.api.deps import Cursor, Installed, Limit, Owner, Reading
 from app.contract.base import Page
-from app.contract.models import Model, Predictions, PredictRequest, Weights, WeightsFormat
+from app.contract.models import Model, Predictions, PredictRequest, Receipt, Weights, WeightsFormat
 from app.errors import Fault, NotAcceptable
 from app.services import models
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 MAX_PREDICT_BYTES = 16 * 2**20
-_MEDIA_TYPES = {WeightsFormat.NPZ: "application/octet-stream", WeightsFormat.JSON: "application/json"}
+MEDIA_TYPES = {WeightsFormat.NPZ: "application/octet-stream", WeightsFormat.JSON: "application/json"}
 
 
 @router.get("")
@@ -27,6 +27,12 @@ def list_models(session: Reading, owner: Owner, limit: Limit = 20, cursor: Curso
 def get_model(request: Request, session: Reading, owner: Owner, model_id: str) -> Response:
     """Give a model."""
     return tagged(request, models.get(session, owner, model_id))
+
+
+@router.get("/{model_id}/receipt", response_model=Receipt)
+def get_receipt(request: Request, session: Reading, owner: Owner, model_id: str) -> Response:
+    """Give what a model was made of and where, and the chain of hashes of its training."""
+    return tagged(request, models.receipt(session, owner, model_id))
 
 
 @router.delete("/{model_id}", status_code=status.HTTP_204_NO_CONTENT)
@@ -52,14 +58,15 @@ def download_weights(
 
     The ETag is the SHA-256 of the file. Takes `Range`.
     """
-    chosen = format or _by_accept(request.headers.get("accept", "*/*"))
+    chosen = format or by_accept(request.headers.get("accept", "*/*"))
     file = models.weights_file(installed, session, owner, model_id, chosen)
     return download(
-        request, file.path, sha256=file.sha256, file_name=f"{model_id}.{chosen}", media_type=_MEDIA_TYPES[chosen]
+        request, file.path, sha256=file.sha256, file_name=f"{model_id}.{chosen}", media_type=MEDIA_TYPES[chosen]
     )
 
 
-def _by_accept(accept: str) -> WeightsFormat:
+def by_accept(accept: str) -> WeightsFormat:
+    """Choose a format by what a client accepts."""
     asked = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
     if asked & {"*/*", "application/*", "application/octet-stream", "application/x-npz"}:
         return WeightsFormat.NPZ

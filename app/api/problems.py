@@ -10,8 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from app.contract.problems import Problem, ProblemFault
-from app.errors import DescentError, Fault, InvalidRequest, Unavailable, UnsupportedFormat
-from app.store.session import DatabaseDown
+from app.errors import DescentError, Fault, InvalidRequest, StorageFull, Unavailable, UnsupportedFormat
+from app.store.faults import DATABASE_DOWN, is_full, is_passing
 
 MEDIA_TYPE = "application/problem+json"
 MOST_FAULTS = 100
@@ -26,7 +26,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DescentError, _descent_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(DatabaseDown, _database_down)
+    for error in (*DATABASE_DOWN, OSError):
+        app.add_exception_handler(error, _outside)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -90,7 +91,7 @@ def for_status(status: int, headers: Mapping[str, str] | None = None) -> Respons
 
 async def _descent_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, DescentError)
-    headers = {"Retry-After": RETRY_AFTER_S} if isinstance(error, Unavailable) else None
+    headers = {"Retry-After": RETRY_AFTER_S} if isinstance(error, Unavailable | StorageFull) else None
     return problem(error.status, error.code, error.title, error.detail, error.faults, headers)
 
 
@@ -114,7 +115,12 @@ async def _http_exception(_request: Request, error: Exception) -> Response:
     return for_status(error.status_code, error.headers)
 
 
-async def _database_down(_request: Request, error: Exception) -> Response:
+async def _outside(_request: Request, error: Exception) -> Response:
+    if is_full(error):
+        log.error("there is no room: %s", error)
+        return await _descent_error(_request, StorageFull("There is no room left to store it; nothing was stored."))
+    if not is_passing(error):
+        raise error
     log.warning("the database does not answer: %s", error)
     unavailable = Unavailable("The database does not answer; the same request may pass later.")
     return await _descent_error(_request, unavailable)

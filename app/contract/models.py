@@ -17,7 +17,35 @@ class ModelLinks(Outgoing):
     self: str
     weights: str
     predict: str
+    receipt: str
     job: str | None
+
+
+class Link(Outgoing):
+    """A link of a chain of hashes."""
+
+    epoch: int
+    sha256: Annotated[str, Field(description="Of the links before, what each epoch came to, and the weights here.")]
+
+
+class Receipt(Outgoing):
+    """What a model was made of, and where: who has the same may repeat it to the last bit."""
+
+    job_id: str
+    parent_job_id: str | None
+    dataset_sha256: Annotated[str | None, Field(description="Of the dataset's bytes, as they were sent.")]
+    spec_sha256: Annotated[str, Field(description="Of `resolved` and of what was fitted, as sorted JSON.")]
+    seed: int
+    environment: Annotated[
+        dict[str, JsonValue], Field(description="Versions, BLAS and its kernel, threads, dtype, compiled code.")
+    ]
+    receipt_class: Annotated[
+        str, Field(description="Hash of the environment: trainings of one class have the same bits.")
+    ]
+    other_classes: Annotated[
+        list[str], Field(description="Of runs elsewhere, when a job went on on another machine; else empty.")
+    ]
+    chain: Annotated[list[Link], Field(description="At most 65 links; epochs follow from the number of epochs.")]
 
 
 class Model(Outgoing):
@@ -41,6 +69,7 @@ class Model(Outgoing):
         ),
     ]
     environment: Annotated[dict[str, JsonValue], Field(description="What the bits depend on: versions, BLAS, threads.")]
+    receipt: Annotated[Receipt | None, Field(description="null for a model of a version that wrote none.")]
     sha256: Annotated[str, Field(description="Of the `.npz` file, in hexadecimal.")]
     size_bytes: Annotated[int, Field(description="Of the `.npz` file.")]
     created_at: Time

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from app.contract.base import Page
 from app.contract.jobs import EpochSummary, ResolvedNetwork
-from app.contract.models import Model, ModelLinks, Prediction, Predictions, PredictRequest, WeightsFormat
+from app.contract.models import Model, ModelLinks, Prediction, Predictions, PredictRequest, Receipt, WeightsFormat
 from app.errors import Fault, InvalidRequest, NotFound
 from app.exports.weights import from_npz, to_layers
 from app.services.installation import Installation
@@ -79,6 +79,14 @@ _one_at_a_time = threading.Lock()
 def get(session: Session, owner: str, model_id: str) -> Model:
     """Give a model."""
     return describe(find(session, owner, model_id))
+
+
+def receipt(session: Session, owner: str, model_id: str) -> Receipt:
+    """Give the receipt of a model."""
+    row = find(session, owner, model_id)
+    if row.receipt is None:
+        raise NotFound("The model was made by a version that wrote no receipts.")
+    return Receipt.model_validate(row.receipt)
 
 
 def newest(session: Session, owner: str, *, cursor: str | None, limit: int) -> Page[Model]:
@@ -167,6 +175,7 @@ def describe(row: ModelRow) -> Model:
         metrics=EpochSummary.model_validate(row.metrics),
         monotone=row.monotone,
         environment=row.environment,
+        receipt=row.receipt and Receipt.model_validate(row.receipt),
         sha256=row.sha256,
         size_bytes=row.size_bytes,
         created_at=row.created_at,
@@ -174,6 +183,7 @@ def describe(row: ModelRow) -> Model:
             self=f"/v1/models/{row.id}",
             weights=f"/v1/models/{row.id}/weights",
             predict=f"/v1/models/{row.id}/predict",
+            receipt=f"/v1/models/{row.id}/receipt",
             job=row.job_id and f"/v1/jobs/{row.job_id}",
         ),
     )

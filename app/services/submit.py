@@ -76,6 +76,7 @@ def _store(
         name=job.name or f"{', '.join(draft.resolved.target)[:100]} from {draft.dataset.name}"[:200],
         tags=job.tags,
         status=Status.QUEUED,
+        priority=job.priority,
         dataset_id=draft.dataset.id,
         request=request,
         resolved=draft.resolved.model_dump(mode="json"),
@@ -88,7 +89,7 @@ def _store(
         created_at=now(),
     )
     store.add(session, row)
-    installation.queue.enqueue(session, row.id, owner)
+    installation.queue.enqueue(session, row.id, owner, priority=job.priority)
     return row.id, describe(session, row)
 
 
@@ -228,7 +229,7 @@ def _fit(installation: Installation, owner: str, job: JobCreate, inline: Dataset
         kernels="numpy",
         memory_bytes=0,
     )
-    return Draft(dataset, inline is not None, _admit(resolved, installation.settings), preprocessing)
+    return Draft(dataset, inline is not None, admit(resolved, installation.settings), preprocessing)
 
 
 def _class_weight(preprocessing: FittedPreprocessing) -> dict[str, float] | None:
@@ -271,7 +272,7 @@ def _n_classes(choice: Choice, columns: Sequence[Column]) -> int | None:
     return next(column.n_unique for column in columns if column.name == choice.targets[0])
 
 
-def _admit(resolved: Resolved, settings: Settings) -> Resolved:
+def admit(resolved: Resolved, settings: Settings) -> Resolved:
     """Refuse what the engine cannot train, and what does not fit into memory."""
     network, training = network_spec(resolved.network), training_spec(resolved)
     needed = memory_bytes(network, training, resolved.n_train_rows, resolved.n_validation_rows)
