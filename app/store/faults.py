@@ -8,6 +8,8 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 # Each is the class of an error that a lost, refused, restarted or overloaded database shows itself by.
 DATABASE_DOWN: tuple[type[Exception], ...] = (OperationalError, InterfaceError, NoConnection)
+# Some of these pass: `is_passing` tells which.
+OUTSIDE: tuple[type[Exception], ...] = (DBAPIError, NoConnection, OSError)
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 

@@ -19,7 +19,8 @@ from app.store import jobs as store
 from app.store.blobs import Blobs
 from app.store.faults import DATABASE_DOWN
 from app.store.session import Database
-from app.worker.run import RETRY_AFTER_S, Parts, run
+from app.worker.parts import Parts
+from app.worker.run import RETRY_AFTER_S, run
 from app.worker.warm import warm_all
 
 NEEDS_THREADS = "needs_threads"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from app.queue.runner import HandBack
 from app.worker.child import NEEDS_THREADS
 from app.worker.memory import kills
-from app.worker.run import Outcome
+from app.worker.parts import Outcome
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 

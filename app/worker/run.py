@@ -8,11 +8,9 @@ import logging
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,15 +22,14 @@ from app.settings import MIB
 from app.store import checkpoints
 from app.store import datasets as stored_datasets
 from app.store import jobs as store
-from app.store.blobs import Blobs
-from app.store.faults import is_passing
-from app.store.session import Database
+from app.store.faults import OUTSIDE, is_passing
 from app.store.tables import JobRow, ModelRow
 from app.tables.fitted import FittedPreprocessing
 from app.tables.preparation import Prepared, prepare
 from app.worker.chain import Chain
 from app.worker.machine import class_of, environment
 from app.worker.memory import limited
+from app.worker.parts import Outcome, Parts
 from app.worker.progress import Progress
 from app.worker.receipts import receipt
 from app.worker.verification import compare
@@ -54,28 +51,6 @@ KEPT_AT_ONCE_BYTES = 32 * MIB
 log = logging.getLogger(__name__)
 
 
-class Outcome(StrEnum):
-    """How a run ended, for the worker."""
-
-    DONE = "done"
-    HANDED_BACK = "handed_back"
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run works with.
-
-    Args:
-        attempts: Runs without progress after which a job is given up.
-        stopping: Whether the worker is to end.
-    """
-
-    database: Database
-    blobs: Blobs
-    attempts: int
-    stopping: Callable[[], bool]
-
-
 def run(parts: Parts, job_id: str, hand_over: int | None = None) -> Outcome:
     """Train a job from where it is to its end, or until it is paused, or the worker stops.
 
@@ -86,7 +61,7 @@ def run(parts: Parts, job_id: str, hand_over: int | None = None) -> Outcome:
     while True:
         try:
             return _run(parts, job_id, hand_over, counts=counts)
-        except Exception as error:
+        except OUTSIDE as error:
             if not is_passing(error):
                 raise
             if counts:
