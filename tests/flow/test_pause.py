@@ -143,6 +143,25 @@ def test_the_event_stream_tells_a_pause_and_misses_no_epoch(one_slot: Service, d
     assert [data["epoch"] for event, data in heard if event == "epoch"] == list(range(1, 2501))
 
 
+@pytest.mark.slow
+def test_the_place_in_the_queue_follows_priority_and_is_the_order_of_starting(one_slot: Service, dataset: str) -> None:
+    blocker = as_running(one_slot, dataset, ENDLESS)
+    short = {"dataset_id": dataset, "target": "species", "training": {"epochs": 1}}
+    ids = [one_slot.submit(**short, priority=priority)["id"] for priority in (0, -3, 10, 0, 2)]
+    assert [one_slot.job(job_id)["queue_position"] for job_id in ids] == [3, 5, 1, 4, 2]
+    verb(one_slot, ids[2], "pause")
+    verb(one_slot, ids[0], "pause")
+    verb(one_slot, ids[0], "resume")
+    assert [one_slot.job(job_id)["queue_position"] for job_id in ids] == [3, 4, None, 2, 1]
+    verb(one_slot, blocker, "cancel")
+    done = [one_slot.wait(ids[i]) for i in (4, 3, 0, 1)]
+    started = [job["started_at"] for job in done]
+    assert started == sorted(started)
+    verb(one_slot, ids[2], "cancel")
+    refused = problem(one_slot.http.post("/v1/jobs", json={**short, "priority": 11}), 422, "invalid_request")
+    assert refused["errors"][0]["pointer"] == "/priority"
+
+
 def as_queued(service: Service, dataset: str, job: dict[str, Any]) -> str:
     blocker = service.submit(dataset_id=dataset, **ENDLESS)["id"]
     service.wait_for_epoch(blocker, 1)
