@@ -1,12 +1,11 @@
 """A PostgreSQL server of a test's own, that can be killed and started again."""
 
 import os
+import random
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-
-from tests.service import free_port
 
 
 class Cluster:
@@ -14,7 +13,8 @@ class Cluster:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="descent-postgres-"))
-        self.port = free_port()
+        # Below the ports that clients get: one that tries again and again while nobody listens would connect to itself.
+        self.port = random.SystemRandom().randrange(20_000, 30_000)
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
@@ -22,7 +22,7 @@ class Cluster:
 
     def start(self) -> None:
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder}"
-        self._run("pg_ctl", "-l", str(self.folder / "log"), "-w", "start", "-o", options)
+        self._run("pg_ctl", "-l", str(self.folder / "log"), "-w", "-t", "60", "start", "-o", options)
 
     def kill(self) -> None:
         """End it at once, as a crash would: no transaction is finished, nothing is written out."""
