@@ -45,6 +45,7 @@ def epochs(session: Session, owner: str, job_id: str, *, after: int, limit: int)
 def sampled_epochs(session: Session, owner: str, job_id: str, *, after: int, max_points: int) -> Epochs:
     """Give a job's history thinned out, for a chart."""
     row = find(session, owner, job_id)
+    after = max(after, row.parent_epoch or 0)
     rows = store.sampled_epochs(session, job_id, after=after, last=row.epoch, max_points=max_points)
     return Epochs(items=[Epoch.model_validate(row) for row in rows], next_after=None)
 

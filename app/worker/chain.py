@@ -18,10 +18,12 @@ class Chain:
 
     Args:
         epochs: Epochs of the training.
-        saved: What `to_json` gave when the state was stored; None before the first epoch.
+        saved: What `to_json` gave when the state was stored; None if it was stored without.
+        is_new: Whether no epoch has ended. A training that was begun without a chain gets no links.
     """
 
-    def __init__(self, epochs: int, saved: dict[str, Any] | None) -> None:
+    def __init__(self, epochs: int, saved: dict[str, Any] | None, *, is_new: bool) -> None:
+        self._has_links = is_new or bool(saved and saved["has_links"])
         self._every = ceil(epochs / MOST_LINKS)
         self._head = bytes.fromhex(saved["head"]) if saved else b""
         self.links: list[dict[str, Any]] = list(saved["links"]) if saved else []
@@ -46,9 +48,11 @@ class Chain:
 
     def to_json(self) -> dict[str, Any]:
         """Give it as it is stored with each state."""
-        return {"head": self._head.hex(), "links": self.links}
+        return {"head": self._head.hex(), "links": self.links, "has_links": self._has_links}
 
     def _link(self, state: TrainingState) -> None:
+        if not self._has_links:
+            return
         self._fold_weights(state)
         self.links = [*self.links, {"epoch": state.epoch, "sha256": self._head.hex()}]
 

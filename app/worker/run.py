@@ -156,7 +156,8 @@ class _Run:
         if class_of(self.environment) not in [class_of(one) for one in self.environments]:
             self.environments.append(self.environment)
         self.dataset_sha256 = None if dataset is None else dataset.sha256
-        self.chain = Chain(self.training.epochs, before.get("chain"))
+        is_new = saved is None or saved.origin is not None
+        self.chain = Chain(self.training.epochs, before.get("chain"), is_new=is_new)
         if saved is None:
             state = initial_state(self.network, self.training)
         elif saved.origin is None:
