@@ -201,6 +201,24 @@ def test_a_job_that_runs_out_of_memory_ends_by_name_and_takes_no_process_along(o
     assert own_service.children(own_service.workers[0]) == [child]
 
 
+def test_a_matrix_library_that_ends_the_process_for_want_of_memory_ends_the_job_by_name(own_service: Service) -> None:
+    """OpenBLAS does so when its first product gets no buffer; the worker starts another process and goes on."""
+    own_service.start()
+    dataset = own_service.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
+    compiled = {"dataset_id": dataset, "target": "species", "validation": None, "training": {"epochs": 1}}
+    small = own_service.submit(**compiled)
+    assert own_service.wait(small["id"])["status"] == "succeeded"  # in which the library made no product
+    (child,) = own_service.children(own_service.workers[0])
+    limit = data_bytes(child) + 24 * 2**20
+    resource.prlimit(child, resource.RLIMIT_DATA, (limit, limit))
+    plain = {**compiled, "network": {"hidden_layers": [300], "activation": "elu"}}
+    job = own_service.wait(own_service.submit(**plain)["id"])
+    assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "out_of_memory", 2)
+    again = own_service.wait(own_service.submit(**plain)["id"])
+    assert again["status"] == "succeeded"
+    assert own_service.children(own_service.workers[0]) != [child]
+
+
 def test_how_a_process_ended_is_told_when_its_job_is_given_up(own_service: Service) -> None:
     """Whole workers and training processes that die without progress count alike."""
     own_service.start()
