@@ -18,6 +18,8 @@ from app.services.once import Answer
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
+MAX_FORK_BYTES = 2**20
+
 
 @router.get("/{job_id}/checkpoints")
 def list_checkpoints(session: Reading, owner: Owner, job_id: str) -> Checkpoints:
@@ -52,7 +54,7 @@ def download_checkpoint(
     return answer
 
 
-@router.post("/{job_id}/fork", status_code=status.HTTP_202_ACCEPTED)
+@router.post("/{job_id}/fork", status_code=status.HTTP_202_ACCEPTED, max_body_size=MAX_FORK_BYTES)
 def fork_job(fork: Fork, installed: Installed, asked: Asked, job_id: str, response: Response) -> Job:
     """Go on from a checkpoint of a job, ended or not, with another training: a new job, whose parent is not touched.
 
@@ -64,7 +66,7 @@ def fork_job(fork: Fork, installed: Installed, asked: Asked, job_id: str, respon
     return _made(forks.fork(installed, asked, job_id, fork), response)
 
 
-@router.post("/{job_id}/verify", status_code=status.HTTP_202_ACCEPTED)
+@router.post("/{job_id}/verify", status_code=status.HTTP_202_ACCEPTED, max_body_size=MAX_FORK_BYTES)
 def verify_job(installed: Installed, asked: Asked, job_id: str, response: Response) -> Job:
     """Train a job that has ended again, up to the same epoch, and compare every epoch and the chain of its receipt.
 

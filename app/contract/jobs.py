@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
 from app.contract.base import ColumnName, Incoming, Name, Outgoing, Time
 from app.contract.network import Network, Training
@@ -283,8 +283,15 @@ class Job(Outgoing):
     links: JobLinks
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class TrainingChanges(Training):
     """What a fork trains differently; what is not named stays. An optimizer or a schedule is replaced as a whole."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
 
 class Fork(Incoming):
@@ -303,7 +310,7 @@ class Fork(Incoming):
             description="Epochs count on, so `epochs` must be more than the checkpoint's. `seed` and `dtype` stay: the "
             "seed has also drawn the validation rows."
         ),
-    ] = TrainingChanges()
+    ] = Field(default_factory=TrainingChanges)
 
 
 class CheckpointKind(StrEnum):

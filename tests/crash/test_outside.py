@@ -32,7 +32,7 @@ def outcome(service: Service, job: dict[str, Any]) -> tuple[bytes, list[list[Any
     return service.weights(job["model_id"]), history
 
 
-def until(true: Any, within_s: float = 30) -> None:
+def until(true: Any, within_s: float = 120) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline, "it did not happen"
