@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from app.contract.jobs import CheckpointKind, Fork, Job, Kind, Resolved, Status
+from app.contract.jobs import Fork, Job, Kind, Resolved, Status
 from app.contract.network import Training
 from app.errors import Conflict, DescentError, Fault, IllegalTransition, InvalidRequest
 from app.services import checkpoints, datasets, jobs
@@ -48,11 +48,8 @@ def _fork(installation: Installation, session: Session, owner: str, job_id: str,
         found = checkpoints.find(session, parent, asked.checkpoint_id)
     except DescentError as error:
         raise InvalidRequest(error.detail, [Fault("/checkpoint_id", error.detail, error.code)]) from None
-    best = found.kind is CheckpointKind.BEST
-    summary = found.row.best if hasattr(found.row, "best") else parent.best
-    epoch = int(parent.best["epoch"]) if best and parent.best else found.row.epoch
     before = Resolved.model_validate(parent.resolved)
-    resolved = _changed(before, asked, epoch, installation.settings)
+    resolved = _changed(before, asked, found.epoch, installation.settings)
     row = _copy(
         parent,
         kind=Kind.TRAINING,
@@ -61,14 +58,13 @@ def _fork(installation: Installation, session: Session, owner: str, job_id: str,
         priority=asked.priority,
         request={"parent_job_id": parent.id, **asked.model_dump(mode="json", exclude_unset=True)},
         resolved=resolved.model_dump(mode="json"),
-        epoch=epoch,
+        epoch=found.epoch,
         epochs=resolved.training["epochs"],
-        best=summary if keeps_best(*(_as_stored(one) for one in (before, resolved))) else None,
-        parent_epoch=epoch,
+        best=found.best if keeps_best(*(_as_stored(one) for one in (before, resolved))) else None,
+        parent_epoch=found.epoch,
     )
     store.add(session, row)
-    origin = "best" if best else "parent"
-    stored.start_from(session, row.id, found.row, origin=origin)
+    stored.start_from(session, row.id, found.row, origin="best" if found.from_best else "parent")
     installation.queue.enqueue(session, row.id, owner, priority=row.priority)
     return row.id, jobs.describe(session, row)
 

@@ -274,3 +274,28 @@ def test_another_machine_is_told_by_what_differs(forgeable: Service, tmp_path: P
     assert difference["name"] == "blas_kernel"
     assert difference["now"] == "Haswell"
     assert (answer["answer"], answer["first_epoch"]) == ("other_class", 1)
+
+
+@pytest.mark.slow
+def test_a_fork_that_has_not_begun_can_be_looked_at_and_forked_again(forgeable: Service) -> None:
+    """Its state is still its parent's: here the parent's best weights, and not its latest ones."""
+    dataset = forgeable.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
+    rate = {"optimizer": {"name": "gradient_descent", "learning_rate": 3.0}}
+    parent = trained(forgeable, dataset, 40, **rate)
+    best = checkpoints(forgeable, parent["id"])[1]
+    assert (best["kind"], best["epoch"]) == ("best", parent["best"]["epoch"])
+    blocker = forgeable.submit(**job_of(dataset, 10_000_000))
+    forgeable.wait_for_epoch(blocker["id"], 1)
+    child = fork(forgeable, parent["id"], checkpoint_id=best["id"], training={"epochs": 45})
+    (latest,) = checkpoints(forgeable, child["id"])
+    assert (latest["kind"], latest["epoch"]) == ("latest", best["epoch"])
+    weights = forgeable.http.get(best["weights"]).content
+    assert forgeable.http.get(latest["weights"]).content == weights
+    assert forgeable.http.get(checkpoints(forgeable, parent["id"])[0]["weights"]).content != weights
+    grandchild = fork(forgeable, child["id"])
+    assert (grandchild["parent_job_id"], grandchild["parent_epoch"]) == (child["id"], best["epoch"])
+    forgeable.http.post(f"/v1/jobs/{blocker['id']}/cancel")
+    jobs = [forgeable.wait(one["id"]) for one in (child, grandchild)]
+    assert history(forgeable, child["id"]) == history(forgeable, grandchild["id"])
+    assert forgeable.weights(jobs[0]["model_id"]) == forgeable.weights(jobs[1]["model_id"])
+    assert verify(forgeable, grandchild["id"])["answer"] == "identical"
