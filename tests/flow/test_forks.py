@@ -10,6 +10,8 @@ import pytest
 
 from tests.service import PENGUINS, Service, fresh_database, pointers, problem
 
+pytestmark = pytest.mark.timeout(600)  # they wait for whole trainings, beside whatever else runs
+
 SAME = ("epoch", "train_loss", "validation_loss", "metrics", "learning_rate", "gradient_norm")
 
 

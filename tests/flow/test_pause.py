@@ -9,6 +9,8 @@ import pytest
 
 from tests.service import PENGUINS, Service, events, fresh_database, problem
 
+pytestmark = pytest.mark.timeout(600)  # they wait for whole trainings, beside whatever else runs
+
 JOB: dict[str, Any] = {
     "target": "species",
     "network": {"hidden_layers": [32, 16], "activation": "tanh"},
