@@ -173,3 +173,11 @@ class Unavailable(DescentError):
     status = 503
     code = "unavailable"
     title = "Service unavailable"
+
+
+class StorageFull(DescentError):
+    """There is no room on the disk of the files or of the database; what is stored is not touched."""
+
+    status = 507
+    code = "storage_full"
+    title = "Storage full"

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from app.api import datasets, evaluation, events, foreign, jobs, models, problems, system, uploads
+from app.api import checkpoints, datasets, evaluation, events, foreign, jobs, models, problems, system, uploads
 from app.api.edge import Edge
 from app.services.installation import Installation
 from app.services.sweeping import Sweeper
@@ -46,7 +46,7 @@ def create_app(configured: Settings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    for room in (datasets, uploads, evaluation, events, jobs, models, foreign, system):
+    for room in (datasets, uploads, evaluation, events, checkpoints, jobs, models, foreign, system):
         app.include_router(room.router)
     app.mount("/", _Page(directory=WEB, html=True), name="web")
     return app

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
         default_factory=lambda given: max(1, _cores() // given.get("worker_slots", 1)),
         description="Most threads that a job with `threads: auto` gets; by default the cores that are there for each slot.",
     )
+    jobs_per_owner: Count | None = Field(
+        default=None, description="Trainings of one owner at once, over all workers; without it, as many as fit."
+    )
     poll_interval_s: float = Field(default=0.02, gt=0, le=10, description="How often a worker looks for a queued job.")
     attempts: Count = Field(default=3, description="Runs of a job that may kill their process before it is given up.")
     job_memory_bytes: Bytes = Field(default_factory=lambda: _memory_bytes() // 2, description="Most memory of one job.")

@@ -42,6 +42,25 @@ def dump(state: TrainingState) -> bytes:
     return buffer.getvalue()
 
 
+def read(data: bytes) -> TrainingState:
+    """The state that `dump` made bytes of, of whatever network and training; ``state.spec`` tells which.
+
+    Raises:
+        CheckpointError: the bytes are no checkpoint.
+    """
+    arrays, text = _parts(data)
+    if text.get("format") != FORMAT:
+        raise CheckpointError(f"The checkpoint has format {text.get('format')}, not {FORMAT}.")
+    try:
+        generator = np.random.Generator(np.random.PCG64())
+        named = {name: arrays[name] for name in _ARRAYS}
+        state = TrainingState(spec=text["spec"], generator=generator, **named)
+        _set_numbers(state, arrays, text)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError("The checkpoint is incomplete.") from error
+    return state
+
+
 def load(data: bytes, network: NetworkSpec, training: TrainingSpec) -> TrainingState:
     """The state that `dump` made bytes of.
 
@@ -57,17 +76,20 @@ def load(data: bytes, network: NetworkSpec, training: TrainingSpec) -> TrainingS
     try:
         for name in _ARRAYS:
             _fill(name, getattr(state, name), arrays[name])
-        numbers = arrays["numbers"].tolist()
-        for name, value in zip(_NUMBERS, numbers, strict=True):
-            setattr(state, name, value)
-        for name in _COUNTERS:
-            setattr(state, name, text[name])
-        state.generator.bit_generator.state = text["generator"]
-        state.epoch_generator = text["epoch_generator"]
-        state.memory = dict(text["memory"])
+        _set_numbers(state, arrays, text)
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError("The checkpoint is incomplete.") from error
     return state
+
+
+def _set_numbers(state: TrainingState, arrays: dict[str, Any], text: dict[str, Any]) -> None:
+    for name, value in zip(_NUMBERS, arrays["numbers"].tolist(), strict=True):
+        setattr(state, name, value)
+    for name in _COUNTERS:
+        setattr(state, name, text[name])
+    state.generator.bit_generator.state = text["generator"]
+    state.epoch_generator = text["epoch_generator"]
+    state.memory = dict(text["memory"])
 
 
 def _parts(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:

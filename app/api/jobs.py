@@ -1,4 +1,4 @@
-"""Jobs: submit, watch, cancel, delete."""
+"""Jobs: submit, watch, pause, resume, cancel, delete."""
 
 import asyncio
 import csv
@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from app.api.answers import tagged
 from app.api.deps import Asked, Cursor, Installed, Limit, Owner, Reading, Sent, Transaction
 from app.contract.base import Page
-from app.contract.jobs import Epochs, Job, JobCreate, Plan, Status
+from app.contract.jobs import Epochs, Job, JobCreate, JobKind, Plan, Status
 from app.services import jobs
 from app.services.installation import Installation
 from app.services.plan import plan
@@ -65,6 +65,9 @@ def list_jobs(
     tag: Annotated[
         str | None, Query(max_length=301, pattern="^[^:]+:", description="Only jobs with this tag: `team:botany`.")
     ] = None,
+    kind: Annotated[
+        JobKind, Query(description="Verifications are listed only if they are asked for.")
+    ] = JobKind.TRAINING,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[Job]:
@@ -73,7 +76,7 @@ def list_jobs(
     if tag is not None:
         key, _, value = tag.partition(":")
         key_and_value = key, value
-    return jobs.newest(session, owner, status=status, tag=key_and_value, cursor=cursor, limit=limit)
+    return jobs.newest(session, owner, kind=kind, status=status, tag=key_and_value, cursor=cursor, limit=limit)
 
 
 @router.get("/{job_id}", response_model=Job)
@@ -104,14 +107,34 @@ def _read(installed: Installation, owner: str, job_id: str) -> Job:
 
 
 @router.post("/{job_id}/cancel", status_code=status.HTTP_202_ACCEPTED)
-def cancel_job(session: Transaction, owner: Owner, job_id: str) -> Job:
-    """Stop a job. The weights so far are kept as a model, if an epoch has ended."""
-    return jobs.cancel(session, owner, job_id)
+def cancel_job(installed: Installed, session: Transaction, owner: Owner, job_id: str) -> Job:
+    """Stop a job that has not ended. The weights so far are kept as a model, if an epoch has ended."""
+    return jobs.cancel(installed, session, owner, job_id)
+
+
+@router.post("/{job_id}/pause", status_code=status.HTTP_202_ACCEPTED)
+def pause_job(session: Transaction, owner: Owner, job_id: str) -> Job:
+    """Have a queued or running job wait until it is resumed. It takes no worker then, and goes on to the same bits.
+
+    A running job is `pausing` until its worker has stored its state; that takes less than half a second, but for jobs
+    whose rows are still being prepared. Anything but a queued or running job is a 409 `illegal_transition`.
+    """
+    return jobs.pause(session, owner, job_id)
+
+
+@router.post("/{job_id}/resume", status_code=status.HTTP_202_ACCEPTED)
+def resume_job(installed: Installed, session: Transaction, owner: Owner, job_id: str) -> Job:
+    """Have a paused job go on: it is queued again, behind your other jobs of its priority.
+
+    A job that is still `pausing` is `running` again at once: the pause is taken back. Anything else is a 409
+    `illegal_transition`.
+    """
+    return jobs.resume(installed, session, owner, job_id)
 
 
 @router.delete("/{job_id}", status_code=status.HTTP_204_NO_CONTENT)
 def delete_job(session: Transaction, owner: Owner, job_id: str) -> None:
-    """Delete a job that has ended, with its history. Its model stays."""
+    """Delete a job that has ended, with its history, its checkpoints and its verifications. Its model stays."""
     jobs.delete(session, owner, job_id)
 
 

@@ -8,7 +8,7 @@ from app.api.answers import download, tagged, tagged_text
 from app.api.deps import Cursor, Installed, Limit, Owner, Reading
 from app.api.media import MEDIA_TYPES, SENT_AS, preferred
 from app.contract.base import Page
-from app.contract.models import Model, Weights, WeightsFormat, Which
+from app.contract.models import Model, Receipt, Weights, WeightsFormat, Which
 from app.services import exports, models
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -24,6 +24,12 @@ def list_models(session: Reading, owner: Owner, limit: Limit = 20, cursor: Curso
 def get_model(request: Request, session: Reading, owner: Owner, model_id: str) -> Response:
     """Give a model."""
     return tagged(request, models.get(session, owner, model_id))
+
+
+@router.get("/{model_id}/receipt", response_model=Receipt)
+def get_receipt(request: Request, session: Reading, owner: Owner, model_id: str) -> Response:
+    """Give what a model was made of and where, and the chain of hashes of its training."""
+    return tagged(request, models.receipt(session, owner, model_id))
 
 
 @router.delete("/{model_id}", status_code=status.HTTP_204_NO_CONTENT)

@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.contract.problems import Problem, ProblemFault
-from app.errors import DescentError, Fault, InvalidRequest, Unavailable, UnsupportedFormat, WrongOffset
-from app.store.session import DatabaseDown
+from app.errors import DescentError, Fault, InvalidRequest, StorageFull, Unavailable, UnsupportedFormat, WrongOffset
+from app.store.faults import DATABASE_DOWN, is_full, is_passing
 
 MEDIA_TYPE = "application/problem+json"
 MOST_FAULTS = 100
@@ -27,8 +27,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DescentError, _descent_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(DatabaseDown, _database_down)
     app.add_exception_handler(ClientDisconnect, _cut)
+    for error in (*DATABASE_DOWN, OSError):
+        app.add_exception_handler(error, _outside)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -92,7 +93,7 @@ def for_status(status: int, headers: Mapping[str, str] | None = None) -> Respons
 
 async def _descent_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, DescentError)
-    headers = {"Retry-After": RETRY_AFTER_S} if isinstance(error, Unavailable) else {}
+    headers = {"Retry-After": RETRY_AFTER_S} if isinstance(error, Unavailable | StorageFull) else {}
     if isinstance(error, WrongOffset):
         headers["Upload-Offset"] = str(error.offset)
     return problem(error.status, error.code, error.title, error.detail, error.faults, headers)
@@ -123,7 +124,12 @@ async def _cut(_request: Request, _error: Exception) -> Response:
     return problem(400, "incomplete_body", "Incomplete body", "The connection was cut before the end of the body.")
 
 
-async def _database_down(_request: Request, error: Exception) -> Response:
+async def _outside(_request: Request, error: Exception) -> Response:
+    if is_full(error):
+        log.error("there is no room: %s", error)
+        return await _descent_error(_request, StorageFull("There is no room left to store it; nothing was stored."))
+    if not is_passing(error):
+        raise error
     log.warning("the database does not answer: %s", error)
     unavailable = Unavailable("The database does not answer; the same request may pass later.")
     return await _descent_error(_request, unavailable)

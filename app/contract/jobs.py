@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
 from app.contract.base import ColumnName, Incoming, Name, Outgoing, Time
 from app.contract.foreign import InitialWeights, ResolvedStart
@@ -19,6 +19,8 @@ class Status(StrEnum):
 
     QUEUED = "queued"
     RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
     CANCELLING = "cancelling"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -31,6 +33,13 @@ class Status(StrEnum):
 
 
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
+
+
+class JobKind(StrEnum):
+    """What a job is for."""
+
+    TRAINING = "training"
+    VERIFICATION = "verification"
 
 
 class StoppedBecause(StrEnum):
@@ -94,6 +103,10 @@ class JobCreate(Incoming):
     ] = None
     network: Network = Network()
     training: Training = Training()
+    priority: Annotated[
+        int,
+        Field(ge=-10, le=10, description="Your jobs of a higher priority start first. It moves no one else's jobs."),
+    ] = 0
     initial_weights: Annotated[
         InitialWeights | None,
         Field(
@@ -262,12 +275,39 @@ class JobError(Outgoing):
     epoch: int | None
 
 
+class Difference(Outgoing):
+    """What differs between the machine of a training and that of its verification."""
+
+    name: str
+    then: JsonValue
+    now: JsonValue
+
+
+class Verification(Outgoing):
+    """What came out when a job was trained again."""
+
+    answer: Annotated[
+        Literal["identical", "differs", "other_class"],
+        Field(
+            description="`identical`: every epoch and every link of the chain. `differs`: they do not, though everything "
+            "that bits depend on is the same. `other_class`: they do not, and `differences` says why they need not."
+        ),
+    ]
+    first_epoch: Annotated[
+        int | None,
+        Field(description="The first epoch known to differ, by its history, or by the next link of the chain."),
+    ]
+    epochs: Annotated[int, Field(description="Epochs that were compared.")]
+    differences: Annotated[list[Difference], Field(description="Of the machines, whatever the answer.")]
+
+
 class JobLinks(Outgoing):
     """Where to go from here."""
 
     self: str
     epochs: str
     events: str
+    checkpoints: str
     dataset: str
     model: str | None
 
@@ -278,8 +318,12 @@ class Job(Outgoing):
     id: Annotated[str, Field(pattern="^job_")]
     name: str
     tags: dict[str, str]
+    kind: Annotated[JobKind, Field(description="A `verification` trains another job again, and compares.")]
     status: Status
-    queue_position: Annotated[int | None, Field(description="1 is next; null unless queued.")]
+    priority: Annotated[int, Field(description="Your jobs of a higher priority start first.")]
+    queue_position: Annotated[
+        int | None, Field(description="Among your jobs, by priority and time; 1 is next; null unless queued.")
+    ]
     attempt: Annotated[int, Field(ge=0, description="How often a worker has taken the job.")]
     request: Annotated[
         dict[str, Any],
@@ -297,8 +341,74 @@ class Job(Outgoing):
     stopped_because: StoppedBecause | None
     error: JobError | None
     model_id: str | None
-    parent_job_id: str | None
+    parent_job_id: Annotated[str | None, Field(description="The job that a fork went on from, or that is verified.")]
+    parent_epoch: Annotated[
+        int | None, Field(description="The epoch that a fork went on from; its own history begins with the next one.")
+    ]
+    verification: Annotated[Verification | None, Field(description="What came out; null unless a verification ended.")]
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
     links: JobLinks
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
+class TrainingChanges(Training):
+    """What a fork trains differently; what is not named stays. An optimizer or a schedule is replaced as a whole."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+
+class Fork(Incoming):
+    """A job that goes on from a checkpoint of another one."""
+
+    checkpoint_id: Annotated[
+        str | None,
+        Field(max_length=60, pattern="^ckpt_[0-9a-z_]+$", description="null: the latest one."),
+    ] = None
+    name: Annotated[Name | None, Field(description="null: as the parent's.")] = None
+    tags: Annotated[dict[TagKey, TagValue] | None, Field(max_length=20, description="null: as the parent's.")] = None
+    priority: Annotated[int, Field(ge=-10, le=10, description="As in a new job.")] = 0
+    training: Annotated[
+        TrainingChanges,
+        Field(
+            description="Epochs count on, so `epochs` must be more than the checkpoint's. `seed` and `dtype` stay: the "
+            "seed has also drawn the validation rows."
+        ),
+    ] = Field(default_factory=TrainingChanges)
+
+
+class CheckpointKind(StrEnum):
+    """Why a checkpoint is there."""
+
+    LATEST = "latest"
+    BEST = "best"
+    KEPT = "kept"
+
+
+class Checkpoint(Outgoing):
+    """A state of a job that is stored."""
+
+    id: Annotated[str, Field(pattern="^ckpt_")]
+    kind: Annotated[
+        CheckpointKind,
+        Field(
+            description="`latest`: what the job goes on from; it is overwritten. `best`: the weights of the epoch of the "
+            "lowest loss, which are a part of the latest. `kept`: by `keep_checkpoints`."
+        ),
+    ]
+    epoch: Annotated[int, Field(description="Epochs that had ended; the latest may be some steps further.")]
+    size_bytes: Annotated[int, Field(description="Of the whole state: weights, optimizer, order of the rows.")]
+    sha256: Annotated[str, Field(description="Of the whole state, in hexadecimal.")]
+    at: Time
+    weights: Annotated[str, Field(description="Where its weights are.")]
+
+
+class Checkpoints(Outgoing):
+    """The checkpoints of a job, newest first."""
+
+    items: list[Checkpoint]

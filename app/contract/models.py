@@ -18,6 +18,7 @@ class ModelLinks(Outgoing):
     weights: str
     card: str
     predict: str
+    receipt: str
     job: str | None
 
 
@@ -37,7 +38,7 @@ class Which(StrEnum):
     LATEST = "latest"
 
 
-class Verification(Outgoing):
+class FileCheck(Outgoing):
     """What came of opening a file with its format's own library, and comparing what it says of sample rows with the engine."""
 
     ok: Annotated[bool, Field(description="A file that is not is never handed out.")]
@@ -56,7 +57,7 @@ class Verification(Outgoing):
 
 
 Verified = Annotated[
-    dict[WeightsFormat, Verification | None],
+    dict[WeightsFormat, FileCheck | None],
     Field(description="Each format has an entry; null: not checked yet, which is done before its first download."),
 ]
 
@@ -76,6 +77,36 @@ class Versions(Outgoing):
 
     best: Annotated[WeightsVersion, Field(description="The epoch with the lowest watched loss.")]
     latest: Annotated[WeightsVersion, Field(description="The last epoch.")]
+
+
+class Link(Outgoing):
+    """A link of a chain of hashes."""
+
+    epoch: int
+    sha256: Annotated[str, Field(description="Of the links before, what each epoch came to, and the weights here.")]
+
+
+class Receipt(Outgoing):
+    """What a model was made of, and where: who has the same may repeat it to the last bit."""
+
+    job_id: str
+    parent_job_id: str | None
+    dataset_sha256: Annotated[str | None, Field(description="Of the dataset's bytes, as they were sent.")]
+    validation_dataset_sha256: Annotated[
+        str | None, Field(description="Likewise, of the dataset that it is validated on, if that is another one.")
+    ]
+    spec_sha256: Annotated[str, Field(description="Of `resolved` and of what was fitted, as sorted JSON.")]
+    seed: int
+    environment: Annotated[
+        dict[str, JsonValue], Field(description="Versions, BLAS and its kernel, threads, dtype, compiled code.")
+    ]
+    receipt_class: Annotated[
+        str, Field(description="Hash of the environment: trainings of one class have the same bits.")
+    ]
+    other_classes: Annotated[
+        list[str], Field(description="Of runs elsewhere, when a job went on on another machine; else empty.")
+    ]
+    chain: Annotated[list[Link], Field(description="At most 65 links; epochs follow from the number of epochs.")]
 
 
 class Model(Outgoing):
@@ -99,6 +130,7 @@ class Model(Outgoing):
         ),
     ]
     environment: Annotated[dict[str, JsonValue], Field(description="What the bits depend on: versions, BLAS, threads.")]
+    receipt: Annotated[Receipt | None, Field(description="null for a model of a version that wrote none.")]
     sha256: Annotated[str, Field(description="Of the `.npz` file, in hexadecimal.")]
     size_bytes: Annotated[int, Field(description="Of the `.npz` file.")]
     verified: Verified

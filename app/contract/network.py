@@ -181,6 +181,13 @@ class EarlyStopping(Incoming):
     restore_best: Annotated[bool, Field(description="The model gets the weights of the best epoch.")] = True
 
 
+class KeepCheckpoints(Incoming):
+    """Checkpoints that are kept beside the latest one."""
+
+    every_epochs: Annotated[int, Field(ge=1, le=MAX_EPOCHS, description="Keep the state after each so many epochs.")]
+    most: Annotated[int, Field(ge=1, le=100, description="So many are kept; the oldest goes first.")] = 10
+
+
 class Training(Incoming):
     """How the network is trained."""
 
@@ -247,6 +254,9 @@ class Training(Incoming):
             description="At least this often (between steps) the state is stored, to go on from after a crash.",
         ),
     ] = 10.0
+    keep_checkpoints: Annotated[
+        KeepCheckpoints | None, Field(description="null: only the latest and the best are kept.")
+    ] = None
 
 
 def _optimizer_default() -> Any:

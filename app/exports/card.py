@@ -25,18 +25,18 @@ def as_markdown(text: object, most: int = 200) -> str:
 
 
 def model_card(
-    model: Model, network: NetworkSpec, preprocessing: FittedPreprocessing, receipt: Mapping[str, Any]
+    model: Model, network: NetworkSpec, preprocessing: FittedPreprocessing, training: Mapping[str, Any]
 ) -> str:
     """Write the card.
 
     Args:
-        receipt: How it was trained, as far as that is known: fields of the job's `resolved`.
+        training: How it was trained, as far as that is known: fields of the job's `resolved`.
     """
     sections = {
-        "Data": _data(model, receipt),
+        "Data": _data(model, training),
         "Columns": _columns(preprocessing),
         "Network": _network(network, model),
-        "Training": _training(model, receipt),
+        "Training": _training(model, training),
         "Metrics": _metrics(model),
         "Files": _files(model),
         "How to load it": _loading(network),
@@ -64,15 +64,15 @@ def _listed(names: Sequence[object]) -> str:
     return shown + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def _data(model: Model, receipt: Mapping[str, Any]) -> list[str]:
+def _data(model: Model, training: Mapping[str, Any]) -> list[str]:
     rows = [
         ("dataset", model.dataset_id or "not known"),
         ("SHA-256 of the upload", model.dataset_sha256 or "not known"),
     ]
     rows += [
-        (name.replace("_", " "), f"{receipt[name]:,}")
+        (name.replace("_", " "), f"{training[name]:,}")
         for name in ("n_train_rows", "n_validation_rows")
-        if name in receipt
+        if name in training
     ]
     return _table(("what", "value"), rows)
 
@@ -110,8 +110,8 @@ def _network(network: NetworkSpec, model: Model) -> list[str]:
     ]
 
 
-def _training(model: Model, receipt: Mapping[str, Any]) -> list[str]:
-    known = {**{name: receipt[name] for name in receipt if name != "training"}, **receipt.get("training", {})}
+def _training(model: Model, training: Mapping[str, Any]) -> list[str]:
+    known = {**{name: training[name] for name in training if name != "training"}, **training.get("training", {})}
     rows = [(name, value) for name, value in _flat(known) if value is not None]
     return [f"The weights are those after epoch {model.epoch:,}.", "", *_table(("setting", "value"), rows)]
 

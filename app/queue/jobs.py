@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dbos import DBOS, DBOSClient, WorkflowSerializationFormat
 
+from app.queue.tickets import write
 from app.store.session import Database
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ WORKFLOW = "run_job"
 APPLICATION = "descent"
 # Pinned: a job that was queued under another version is never started.
 VERSION = "1"
-# The same for every job, but never left out: a job without one would go before all others.
-PRIORITY = 100
+# What the engine calls priority 1 goes first, and a job without any before all others.
+PRIORITY_0 = 100
 
 # With a handler of its own, the engine adds no console to its logger, and what it says goes the way of every other log.
 logging.getLogger("dbos").addHandler(logging.NullHandler())
@@ -42,28 +43,30 @@ class JobQueue:
             session.connection()  # sets WAL, which is kept in the file and which the engine does not set
         DBOS.migrate(self._database.url)
 
-    def enqueue(self, session: "Session", job_id: str, owner: str, run: int = 1) -> None:
+    def enqueue(self, session: "Session", job_id: str, owner: str, run: int = 1, priority: int = 0) -> None:
         """Queue a job in the caller's transaction: a rollback queues nothing.
 
         Args:
             session: The caller's transaction.
-            job_id: What the worker is given.
+            job_id: The worker is given its ticket.
             owner: Owners take turns in the queue.
             run: Which hand-over of this job it is. The same one twice is queued once.
+            priority: From -10 to 10; of an owner's jobs, the highest goes first.
         """
+        ticket = write(job_id, run)
         self._client.enqueue_in_transaction(
             session,
             {
                 "workflow_name": WORKFLOW,
                 "queue_name": QUEUE,
-                "workflow_id": job_id if run == 1 else f"{job_id}.{run}",
+                "workflow_id": ticket,
                 "app_version": VERSION,
                 "application_name": APPLICATION,
-                "priority": PRIORITY,
+                "priority": PRIORITY_0 - priority,
                 "queue_partition_key": owner,
                 "serialization_type": WorkflowSerializationFormat.PORTABLE,
             },
-            job_id,
+            ticket,
         )
 
     def started(self) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from dbos import DBOS, DBOSConfig
 
 from app.queue.jobs import APPLICATION, QUEUE, VERSION, WORKFLOW, JobQueue
 from app.queue.life import FileLife, SessionLife
+from app.queue.tickets import read
 from app.store.session import Database
 
 WATCH_INTERVAL_S = 0.25
@@ -33,11 +34,12 @@ class Runner:
     Args:
         database: Where the queue is.
         data_dir: Folder of the signs of life, beside SQLite.
-        handle: Runs the job with this id, and returns when the run is over.
+        handle: Runs the job of this ticket, and returns when the run is over.
         slots: Jobs at once.
+        most_per_owner: Jobs of one owner at once, over all workers; None: as many as there are slots.
         poll_interval_s: How often to look for a queued job.
         attempts: Starts that may end with the process killed, or with an exception, before the job is given up.
-        give_up: Told the id of a job that is given up; without it, the queue merely forgets the job.
+        give_up: Told the ticket of a job that is given up; without it, the queue merely forgets the job.
         show_sign: Called after each look at the queue that the database answered, a few times a second.
     """
 
@@ -48,6 +50,7 @@ class Runner:
         handle: Callable[[str], None],
         *,
         slots: int,
+        most_per_owner: int | None = None,
         poll_interval_s: float = 0.02,
         attempts: int = 3,
         give_up: Callable[[str], None] = lambda _: None,
@@ -56,6 +59,7 @@ class Runner:
         self._database = database
         self._handle = handle
         self._slots = slots
+        self._most_per_owner = most_per_owner
         self._poll_interval_s = poll_interval_s
         self._attempts = attempts
         self._give_up = give_up
@@ -76,7 +80,7 @@ class Runner:
     @property
     def running(self) -> frozenset[str]:
         """The ids of the jobs being handled, or whose end is being recorded."""
-        return frozenset(workflow_id.partition(".")[0] for workflow_id in self._active())
+        return frozenset(read(workflow_id)[0] for workflow_id in self._active())
 
     def start(self) -> None:
         """Show the sign of life, and start queued jobs from now on."""
@@ -99,7 +103,8 @@ class Runner:
         self._engine._registry._register_internal_queue(
             QUEUE,
             worker_concurrency=self._slots,
-            partition_worker_concurrency=self._slots,
+            partition_worker_concurrency=min(self._slots, self._most_per_owner or self._slots),
+            partition_concurrency=self._most_per_owner,
             polling_interval_sec=self._poll_interval_s,
         )
         # One start more than `attempts` is told to give up; one more than that is for a worker killed while doing so.
@@ -125,26 +130,26 @@ class Runner:
         self._life.end()
 
     def _workflow(self) -> Callable[[str], None]:
-        def run_job(job_id: str) -> None:
+        def run_job(ticket: str) -> None:
             workflow_id = DBOS.workflow_id
             assert workflow_id is not None
             try:
-                self._run(job_id, workflow_id)
+                self._run(ticket, workflow_id)
             except Exception:
-                _log.exception("job %s was not handled", job_id)
+                _log.exception("job %s was not handled", ticket)
                 raise HandBack from None  # else the engine takes the exception for the end of the job
 
         return run_job
 
-    def _run(self, job_id: str, workflow_id: str) -> None:
+    def _run(self, ticket: str, workflow_id: str) -> None:
         try:
             if self._draining.is_set():
                 raise HandBack
             if self._queue.starts(workflow_id) <= self._attempts:
-                self._handle(job_id)
+                self._handle(ticket)
             else:
-                _log.error("job %s is given up after %d starts", job_id, self._attempts)
-                self._give_up(job_id)
+                _log.error("job %s is given up after %d starts", ticket, self._attempts)
+                self._give_up(ticket)
         except HandBack:
             self._queue.give_back(workflow_id)
             raise

@@ -12,8 +12,9 @@ from app.services.once import Answer, RequestKey, once, replay
 from app.store import contents
 from app.store import datasets as store
 from app.store.blobs import NewBlob
+from app.store.faults import DATABASE_DOWN
 from app.store.ids import new_id
-from app.store.session import DatabaseDown, Session
+from app.store.session import Session
 from app.store.tables import DatasetRow
 from app.tables.reader import TableReader
 from app.tables.summary import Limits
@@ -168,5 +169,5 @@ def drop_files(installation: Installation, row: DatasetRow) -> None:
     try:
         with installation.database.transaction() as session:
             contents.drop(session, installation.blobs, row.id, row.sha256)
-    except DatabaseDown as error:
+    except DATABASE_DOWN as error:
         log.warning("files of %s are left to be swept: %s", row.id, error)

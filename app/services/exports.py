@@ -8,16 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.contract.jobs import ResolvedNetwork
-from app.contract.models import Verification, Versions, WeightsFormat, Which
+from app.contract.models import FileCheck, Versions, WeightsFormat, Which
 from app.errors import ExportFailed, NotFound, Unavailable
-from app.exports.process import Order
+from app.exports.process import Exported, Order
 from app.services.installation import Installation
 from app.services.specs import network_spec
 from app.store import models as store
 from app.store.tables import ModelRow
+
+if TYPE_CHECKING:
+    from app.exports.checks import Checked
 
 log = logging.getLogger(__name__)
 
@@ -160,11 +163,7 @@ def _export(installation: Installation, row: ModelRow, stored: _Stored, format: 
         order = Order(
             format, npz, stored.sha256, network, row.preprocessing, row.dtype, Path(table) if table else None, written
         )
-        exported = installation.exporter.export(order)
-        if exported.checked is None:
-            log.error("%s as %s: %s", row.id, format, exported.traceback or exported.fault)
-            raise ExportFailed(exported.fault or "The file could not be written and checked; the reason is in the log.")
-        checked = exported.checked
+        exported, checked = export(installation, order, row.id)
         if checked.ok and target != npz:
             upload.publish(target)
     record = {**vars(checked), "sha256": exported.sha256, "size_bytes": exported.size_bytes}
@@ -172,16 +171,33 @@ def _export(installation: Installation, row: ModelRow, stored: _Stored, format: 
         is_there = store.note_export(session, row, target.name, record)
     if not is_there and target != npz:  # the model was deleted meanwhile
         installation.blobs.delete(f"models/{row.id}/{target.name}")
+    refuse_wrong(checked, format, row.id)
+
+
+def export(installation: Installation, order: Order, name: str) -> "tuple[Exported, Checked]":
+    """Write and check a file of `name`'s weights.
+
+    Raises:
+        ExportFailed: There is no file; a file that was found wrong is told by what was checked.
+    """
+    exported = installation.exporter.export(order)
+    if exported.checked is None:
+        log.error("%s as %s: %s", name, order.format, exported.traceback or exported.fault)
+        raise ExportFailed(exported.fault or "The file could not be written and checked; the reason is in the log.")
+    return exported, exported.checked
+
+
+def refuse_wrong(checked: "Checked", format: WeightsFormat, name: str) -> None:
+    """Keep a file that was found wrong from being handed out."""
     if not checked.ok:
-        log.error("%s as %s differs from the engine: %s", row.id, format, checked)
-        message = f"The {format} file does not say what the engine says, so that it is not handed out."
-        raise ExportFailed(message)
+        log.error("%s as %s differs from the engine: %s", name, format, checked)
+        raise ExportFailed(f"The {format} file does not say what the engine says, so that it is not handed out.")
 
 
-def verified(row: ModelRow, stem: str) -> dict[WeightsFormat, Verification | None]:
+def verified(row: ModelRow, stem: str) -> dict[WeightsFormat, FileCheck | None]:
     """Say which files of these weights were checked."""
     found = {format: (row.exports or {}).get(f"{stem}.{format}") for format in WeightsFormat}
-    return {format: record and Verification.model_validate(record) for format, record in found.items()}
+    return {format: record and FileCheck.model_validate(record) for format, record in found.items()}
 
 
 def versions(row: ModelRow) -> Versions | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.contract.base import Page
 from app.contract.jobs import EpochSummary, ResolvedNetwork
-from app.contract.models import Model, ModelLinks, Prediction, Predictions, PredictRequest
+from app.contract.models import Model, ModelLinks, Prediction, Predictions, PredictRequest, Receipt
 from app.errors import Fault, InvalidRequest, NotFound
 from app.exports.card import model_card
 from app.exports.weights import from_npz
@@ -78,8 +78,16 @@ def card(session: Session, owner: str, model_id: str) -> str:
     row = find(session, owner, model_id)
     model = describe(row)
     return model_card(
-        model, network_spec(model.network), FittedPreprocessing.from_json(row.preprocessing), row.receipt or {}
+        model, network_spec(model.network), FittedPreprocessing.from_json(row.preprocessing), row.training or {}
     )
+
+
+def receipt(session: Session, owner: str, model_id: str) -> Receipt:
+    """Give the receipt of a model."""
+    row = find(session, owner, model_id)
+    if row.receipt is None:
+        raise NotFound("The model was not trained here, or by a version that wrote no receipts.")
+    return Receipt.model_validate(row.receipt)
 
 
 def newest(session: Session, owner: str, *, cursor: str | None, limit: int) -> Page[Model]:
@@ -164,6 +172,7 @@ def describe(row: ModelRow) -> Model:
         metrics=None if row.metrics is None else EpochSummary.model_validate(row.metrics),
         monotone=row.monotone,
         environment=row.environment,
+        receipt=row.receipt and Receipt.model_validate(row.receipt),
         sha256=row.sha256,
         size_bytes=row.size_bytes,
         verified=exports.verified(row, "weights"),
@@ -175,6 +184,7 @@ def describe(row: ModelRow) -> Model:
             weights=f"/v1/models/{row.id}/weights",
             card=f"/v1/models/{row.id}/card",
             predict=f"/v1/models/{row.id}/predict",
+            receipt=f"/v1/models/{row.id}/receipt",
             job=row.job_id and f"/v1/jobs/{row.job_id}",
         ),
     )

@@ -97,6 +97,7 @@ def _store(
         name=job.name or f"{', '.join(draft.resolved.target)[:100]} from {draft.dataset.name}"[:200],
         tags=job.tags,
         status=Status.QUEUED,
+        priority=job.priority,
         dataset_id=draft.dataset.id,
         request=request,
         resolved=draft.resolved.model_dump(mode="json"),
@@ -111,7 +112,7 @@ def _store(
     store.add(session, row)
     if draft.start is not None:
         store.keep_initial_weights(session, row.id, draft.start.content)
-    installation.queue.enqueue(session, row.id, owner)
+    installation.queue.enqueue(session, row.id, owner, priority=job.priority)
     return row.id, describe(session, row)
 
 

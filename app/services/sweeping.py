@@ -6,7 +6,7 @@ import threading
 from app.services.installation import Installation
 from app.services.uploads import sweep_expired
 from app.store import contents
-from app.store.session import DatabaseDown
+from app.store.faults import DATABASE_DOWN
 
 EVERY_S = 3600.0
 # Far longer than any request lasts: what is older is nobody's work.
@@ -38,10 +38,11 @@ class Sweeper:
         self._thread.join(5.0)
 
     def _run(self) -> None:
+        passing: tuple[type[Exception], ...] = (*DATABASE_DOWN, OSError)
         while True:
             try:
                 sweep(self._installation)
-            except (DatabaseDown, OSError) as error:
+            except passing as error:
                 log.warning("could not sweep: %s", error)
             if self._ended.wait(EVERY_S):
                 return

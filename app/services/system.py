@@ -5,15 +5,15 @@ from app.contract.system import Limits, Ready
 from app.queue.life import workers_alive
 from app.services.installation import Installation
 from app.store import jobs as store
+from app.store.faults import DATABASE_DOWN
 from app.store.schema import is_current
-from app.store.session import DatabaseDown
 
 
 def readiness(installation: Installation) -> Ready:
     """Look whether the database has our schema, and whether a worker is alive."""
     try:
         database, alive = is_current(installation.database), workers(installation)
-    except DatabaseDown:
+    except DATABASE_DOWN:
         database, alive = False, 0
     return Ready(status="ready" if database and alive else "not_ready", database=database, workers=alive)
 

@@ -2,26 +2,36 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import CursorResult, delete, exists, func, insert, select, update
+from sqlalchemy import CursorResult, bindparam, delete, exists, func, insert, literal, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased, undefer
 
-from app.contract.jobs import TERMINAL, Status
+from app.contract.jobs import TERMINAL, JobKind, Status
 from app.errors import IllegalTransition
 from app.store.changes import announce
 from app.store.pages import PageOf, page
-from app.store.tables import CheckpointRow, DatasetRow, EpochRow, InitialWeightsRow, JobRow, JobTagRow
+from app.store.tables import (
+    CheckpointRow,
+    EpochRow,
+    InitialWeightsRow,
+    JobRow,
+    JobTagRow,
+    KeptCheckpointRow,
+)
 
 # Where a job may come from on its way to each status.
 FROM: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.RUNNING}),
-    Status.RUNNING: frozenset({Status.QUEUED, Status.RUNNING}),
-    Status.CANCELLING: frozenset({Status.QUEUED, Status.RUNNING}),
-    Status.CANCELLED: frozenset({Status.QUEUED, Status.CANCELLING}),
-    Status.SUCCEEDED: frozenset({Status.RUNNING, Status.CANCELLING}),
-    Status.FAILED: frozenset({Status.QUEUED, Status.RUNNING, Status.CANCELLING}),
+    Status.QUEUED: frozenset({Status.RUNNING, Status.PAUSED}),
+    Status.RUNNING: frozenset({Status.QUEUED, Status.RUNNING, Status.PAUSING}),
+    Status.PAUSING: frozenset({Status.RUNNING}),
+    Status.PAUSED: frozenset({Status.QUEUED, Status.PAUSING}),
+    Status.CANCELLING: frozenset({Status.QUEUED, Status.RUNNING, Status.PAUSING, Status.PAUSED}),
+    Status.CANCELLED: frozenset({Status.QUEUED, Status.PAUSED, Status.CANCELLING}),
+    Status.SUCCEEDED: frozenset({Status.RUNNING, Status.PAUSING, Status.CANCELLING}),
+    Status.FAILED: frozenset({Status.QUEUED, Status.RUNNING, Status.PAUSING, Status.CANCELLING}),
 }
 
 
@@ -52,10 +62,17 @@ def find(session: Session, owner: str, job_id: str, *, lock: bool = False) -> Jo
 
 
 def newest(
-    session: Session, owner: str, *, status: Status | None, tag: tuple[str, str] | None, cursor: str | None, limit: int
+    session: Session,
+    owner: str,
+    *,
+    kind: JobKind = JobKind.TRAINING,
+    status: Status | None,
+    tag: tuple[str, str] | None,
+    cursor: str | None,
+    limit: int,
 ) -> PageOf[JobRow]:
-    """List the owner's jobs, those of one status or tag if asked."""
-    query = select(JobRow).where(JobRow.owner == owner)
+    """List the owner's jobs of a kind, those of one status or tag if asked."""
+    query = select(JobRow).where(JobRow.owner == owner, JobRow.kind == kind)
     if status is not None:
         query = query.where(JobRow.status == status)
     if tag is not None:
@@ -76,18 +93,23 @@ def add(session: Session, row: JobRow) -> None:
 
 
 def remove(session: Session, row: JobRow) -> None:
-    """Delete a job with its history, tags, checkpoint and first weights."""
-    for table in (EpochRow, CheckpointRow, JobTagRow, InitialWeightsRow):
+    """Delete a job with its history, tags, checkpoints and first weights."""
+    for table in (EpochRow, CheckpointRow, KeptCheckpointRow, JobTagRow, InitialWeightsRow):
         session.execute(delete(table).where(table.job_id == row.id))
     session.execute(delete(JobRow).where(JobRow.id == row.id))
 
 
 def queue_position(session: Session, row: JobRow) -> int | None:
-    """Count the queued jobs that are before this one, and itself; None if it is not queued."""
+    """Count the owner's queued jobs that go before this one, and itself; None if it is not queued."""
     if row.status != Status.QUEUED:
         return None
-    ahead = select(func.count()).where(JobRow.owner == row.owner, JobRow.status == Status.QUEUED, JobRow.id <= row.id)
-    return session.scalar(ahead)
+    queued = select(func.count()).where(JobRow.owner == row.owner, JobRow.status == Status.QUEUED)
+    before = tuple_(JobRow.queued_at, JobRow.id) <= tuple_(
+        literal(row.queued_at, JobRow.queued_at.type), literal(row.id)
+    )
+    ahead = queued.where(JobRow.priority > row.priority)
+    beside = queued.where(JobRow.priority == row.priority, before)
+    return (session.scalar(ahead) or 0) + (session.scalar(beside) or 0)
 
 
 def epochs(session: Session, job_id: str, *, after: int, limit: int) -> Sequence[EpochRow]:
@@ -110,16 +132,29 @@ def sampled_epochs(session: Session, job_id: str, *, after: int, last: int, max_
 # --- what a worker does; `row.run` is its fencing token -----------------------------------------------------------
 
 
-def claim(session: Session, job_id: str, now: datetime) -> JobRow | None:
+def claim(
+    session: Session, job_id: str, now: datetime, *, hand_over: int | None = None, counts: bool = True
+) -> JobRow | None:
     """Take the job for a new run, whoever had it before; None if there is nothing left to do.
 
     Until the run has recorded something, it counts as one of the runs that were lost.
+
+    Args:
+        hand_over: The hand-over that brought it here; an outdated one takes nothing.
+        counts: Whether this counts as a run that may be lost.
     """
-    taken = update(JobRow).where(JobRow.id == job_id, JobRow.status.not_in(TERMINAL))
-    session.execute(taken.values(run=JobRow.run + 1, attempt=JobRow.attempt + 1, lost_runs=JobRow.lost_runs + 1))
-    query = select(JobRow).where(JobRow.id == job_id, JobRow.status.not_in(TERMINAL))
-    row = session.scalar(query.options(undefer(JobRow.preprocessing)))
+    query = select(JobRow).where(JobRow.id == job_id, JobRow.status.not_in({*TERMINAL, Status.PAUSED}))
+    if hand_over is not None:
+        query = query.where(JobRow.hand_over == hand_over)
+    row = session.scalar(query.options(undefer(JobRow.preprocessing)).with_for_update())
     if row is None:
+        return None
+    taken = update(JobRow).where(JobRow.id == job_id).execution_options(synchronize_session=False)
+    lost_runs = JobRow.lost_runs + (1 if counts and row.status != Status.PAUSING else 0)
+    session.execute(taken.values(run=JobRow.run + 1, attempt=JobRow.attempt + 1, lost_runs=lost_runs))
+    session.refresh(row)
+    if row.status == Status.PAUSING:  # the run that was to confirm it is gone
+        advance(session, row, Status.PAUSED)
         return None
     if row.status != Status.CANCELLING:
         advance(session, row, Status.RUNNING, started_at=row.started_at or now)
@@ -153,10 +188,16 @@ def record(
     status = hold(session, row)
     if epoch_values:
         session.execute(insert(EpochRow), [{"job_id": row.id, **values} for values in epoch_values])
-    session.execute(_upsert(session, {"job_id": row.id, **checkpoint}))
+    written = {"job_id": row.id, "origin": None, "receipt": None, **measured(checkpoint["state"]), **checkpoint}
+    session.execute(_upsert(session, written))
     session.execute(update(JobRow).where(JobRow.id == row.id).values(**changes))
     announce(session)
     return status
+
+
+def measured(state: bytes) -> dict[str, Any]:
+    """Say how large a state is, and its hash."""
+    return {"size_bytes": len(state), "sha256": sha256(state).hexdigest()}
 
 
 def _upsert(session: Session, values: dict[str, Any]) -> Any:
@@ -178,14 +219,25 @@ def status_of(session: Session, row: JobRow) -> Status:
     return Status(status)
 
 
-def checkpoint(session: Session, job_id: str) -> bytes | None:
+def checkpoint(session: Session, job_id: str) -> CheckpointRow | None:
     """Give the state from which the job goes on, if there is one."""
-    return session.scalar(select(CheckpointRow.state).where(CheckpointRow.job_id == job_id))
+    query = select(CheckpointRow).where(CheckpointRow.job_id == job_id)
+    return session.scalar(query.options(undefer(CheckpointRow.state)))
 
 
-def dataset_sha256(session: Session, row: JobRow) -> str | None:
-    """Give the hash of the upload that the job is trained on; None if it is gone."""
-    return session.scalar(select(DatasetRow.sha256).where(DatasetRow.id == row.dataset_id))
+def first_difference(session: Session, job_id: str, other_id: str) -> int | None:
+    """Give the first epoch in which two histories are not equal to the last bit; one that only one of them has is one."""
+    one, other = aliased(EpochRow), aliased(EpochRow)
+    measured = ("train_loss", "validation_loss", "learning_rate", "gradient_norm")
+    unequal = or_(*(getattr(one, name).is_distinct_from(getattr(other, name)) for name in measured))
+    both = select(func.min(one.epoch)).where(
+        one.job_id == job_id, other.job_id == other_id, one.epoch == other.epoch, unequal
+    )
+    lasts = select(func.coalesce(func.max(EpochRow.epoch), 0)).where(EpochRow.job_id == bindparam("id"))
+    last, other_last = (session.scalar(lasts, {"id": name}) or 0 for name in (job_id, other_id))
+    found = [] if last == other_last else [min(last, other_last) + 1]
+    differs = session.scalar(both)
+    return min([*found, *([] if differs is None else [differs])], default=None)
 
 
 def keep_initial_weights(session: Session, job_id: str, content: bytes) -> None:
@@ -210,15 +262,15 @@ def is_monotone(session: Session, job_id: str) -> bool:
     return not session.scalar(select(rose))
 
 
-def trained_s(session: Session, job_id: str) -> float:
-    """Add up the seconds that the job's epochs took, in all its runs."""
-    return session.scalar(select(func.sum(EpochRow.duration_s)).where(EpochRow.job_id == job_id)) or 0.0
-
-
 def runtime_threads(session: Session, job_id: str) -> int | None:
     """Give the number of threads that the job is to be trained with; None if it is gone."""
     resolved = session.scalar(select(JobRow.resolved).where(JobRow.id == job_id))
     return None if resolved is None else int(resolved["training"]["threads"])
+
+
+def note_loss(session: Session, job_id: str, because: str) -> None:
+    """Write down how the process of a job's run ended."""
+    session.execute(update(JobRow).where(JobRow.id == job_id).values(lost_because=because))
 
 
 def count_by_status(session: Session) -> dict[str, int]:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, make_url
-from sqlalchemy.exc import OperationalError as DatabaseDown
 from sqlalchemy.orm import Session, sessionmaker
 
-__all__ = ["Database", "DatabaseDown", "Session"]
+__all__ = ["Database", "Session"]
 
 BUSY_TIMEOUT_S = 30.0
 

@@ -80,7 +80,8 @@ class UploadRow(Row):
 class JobRow(Row):
     """A request to train, and how far it has come.
 
-    `run` is the fencing token: it grows each time a worker takes the job.
+    `run` is the fencing token: it grows each time a worker takes the job. `hand_over` grows each time the job is put into
+    the queue: an older hand-over that is still there does nothing. `queued_at` is when the last one was.
     """
 
     __tablename__ = "jobs"
@@ -89,7 +90,11 @@ class JobRow(Row):
     owner: Mapped[str] = mapped_column(String(200))
     name: Mapped[str]
     tags: Mapped[Json]
+    kind: Mapped[str] = mapped_column(default="training")
     status: Mapped[str]
+    priority: Mapped[int] = mapped_column(default=0)
+    queued_at: Mapped[datetime] = mapped_column(default=lambda: datetime.now(UTC))
+    hand_over: Mapped[int] = mapped_column(default=1)
     dataset_id: Mapped[str] = mapped_column(String(40))
     request: Mapped[Json]
     resolved: Mapped[Json]
@@ -97,8 +102,10 @@ class JobRow(Row):
     run: Mapped[int] = mapped_column(default=0)
     attempt: Mapped[int] = mapped_column(default=0)
     lost_runs: Mapped[int] = mapped_column(default=0)
+    lost_because: Mapped[str | None]
     epoch: Mapped[int] = mapped_column(default=0)
     epochs: Mapped[int]
+    trained_s: Mapped[float] = mapped_column(default=0.0)
     rows_per_s: Mapped[float | None]
     latest: Mapped[Json | None]
     best: Mapped[Json | None]
@@ -106,6 +113,8 @@ class JobRow(Row):
     error: Mapped[Json | None]
     model_id: Mapped[str | None]
     parent_job_id: Mapped[str | None]
+    parent_epoch: Mapped[int | None]
+    verification: Mapped[Json | None]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -114,6 +123,8 @@ class JobRow(Row):
         Index("ix_jobs_owner_id", "owner", "id"),
         Index("ix_jobs_owner_status_id", "owner", "status", "id"),
         Index("ix_jobs_dataset_id", "dataset_id"),
+        Index("ix_jobs_parent_job_id", "parent_job_id"),
+        Index("ix_jobs_queue", "owner", "status", "priority", "queued_at", "id"),
     )
 
 
@@ -150,13 +161,39 @@ class EpochRow(Row):
 
 
 class CheckpointRow(Row):
-    """The state from which a job goes on, written in the same transaction as the epochs it stands behind."""
+    """The state from which a job goes on, written in the same transaction as the epochs it stands behind.
+
+    `origin` tells whose state it is: null for the job's own; a fork starts with the `parent`'s, or with its `best` weights.
+    """
 
     __tablename__ = "checkpoints"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     epoch: Mapped[int]
-    state: Mapped[bytes]
+    state: Mapped[bytes] = mapped_column(deferred=True)
+    size_bytes: Mapped[int]
+    sha256: Mapped[str]
+    origin: Mapped[str | None]
+    receipt: Mapped[Json | None]
+    at: Mapped[datetime]
+
+
+class KeptCheckpointRow(Row):
+    """A state that is not overwritten: `kept` because the job asked for it, or the `start` of a fork.
+
+    `best` is the epoch of the lowest loss until then, whose weights are in the state as well.
+    """
+
+    __tablename__ = "kept_checkpoints"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    state: Mapped[bytes] = mapped_column(deferred=True)
+    size_bytes: Mapped[int]
+    sha256: Mapped[str]
+    origin: Mapped[str | None]
+    best: Mapped[Json | None]
     at: Mapped[datetime]
 
 
@@ -173,7 +210,7 @@ class ModelRow(Row):
     """A trained network with its preprocessing; the weights are a blob. One without a job was uploaded.
 
     `versions` are the weights that are kept of the best and of the latest epoch, `exports` what the check of each file found, by
-    its name, and `receipt` how it was trained: it outlives the job.
+    its name, and `training` how it was trained: it outlives the job.
     """
 
     __tablename__ = "models"
@@ -191,12 +228,13 @@ class ModelRow(Row):
     metrics: Mapped[Json | None]
     monotone: Mapped[bool | None]
     environment: Mapped[Json]
+    receipt: Mapped[Json | None]
     sha256: Mapped[str]
     size_bytes: Mapped[int]
     versions: Mapped[Json | None]
     exports: Mapped[Json | None]
     dataset_sha256: Mapped[str | None]
-    receipt: Mapped[Json | None]
+    training: Mapped[Json | None]
     created_at: Mapped[datetime]
 
     __table_args__ = (Index("ix_models_owner_id", "owner", "id"), Index("ix_models_job_id", "job_id"))

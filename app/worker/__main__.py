@@ -8,12 +8,14 @@ import threading
 from datetime import UTC, datetime
 
 from app.queue.runner import Runner
+from app.queue.tickets import read
 from app.settings import settings
 from app.store import jobs as store
+from app.store.faults import DATABASE_DOWN
 from app.store.session import Database
 from app.worker import health
-from app.worker.children import Children
-from app.worker.run import fail
+from app.worker.children import ChildDied, Children
+from app.worker.run import OUT_OF_MEMORY, fail
 
 STOP_WITHIN_S = 8.0
 # The queue counts every start; a job that makes progress between two crashes may be started many times.
@@ -33,18 +35,33 @@ def main() -> None:
     if "--end-with-stdin" in sys.argv:
         threading.Thread(target=_await_end_of_stdin, args=(told_to_end,), daemon=True).start()
 
-    def give_up(job_id: str) -> None:
-        with database.transaction() as session:
-            row = store.claim(session, job_id, datetime.now(UTC))
-            if row is not None:
-                fail(session, row, "worker_lost", "The job was started too often.")
+    def give_up(ticket: str) -> None:
+        end(ticket, "worker_lost", "The job was started too often.")
 
-    children = Children(configured.worker_slots)
+    def end(ticket: str, code: str, message: str) -> None:
+        job_id, hand_over = read(ticket)
+        with database.transaction() as session:
+            row = store.claim(session, job_id, datetime.now(UTC), hand_over=hand_over)
+            if row is not None:
+                fail(session, row, code, message)
+
+    def on_death(ticket: str, death: ChildDied) -> None:
+        try:
+            if death.for_memory:
+                end(ticket, "out_of_memory", OUT_OF_MEMORY)
+                return
+            with database.transaction() as session:
+                store.note_loss(session, read(ticket)[0], str(death))
+        except DATABASE_DOWN:
+            log.warning("job %s: its loss could not be written down", ticket)
+
+    children = Children(configured.worker_slots, on_death)
     runner = Runner(
         database,
         configured.data_dir.resolve(),
         children.train,
         slots=configured.worker_slots,
+        most_per_owner=configured.jobs_per_owner,
         poll_interval_s=configured.poll_interval_s,
         attempts=STARTS,
         give_up=give_up,

@@ -1,4 +1,4 @@
-"""The process that trains. It takes job ids, one a line, and answers how each run ended.
+"""The process that trains. It takes hand-overs of jobs, one a line, and answers how each run ended.
 
 Only this process calls the matrix routines, from one thread, and their number of threads was set in the environment before
 NumPy was loaded: bits depend on it. When its worker dies it dies, too.
@@ -10,16 +10,24 @@ import queue
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 
+from app.queue.tickets import read
 from app.settings import settings
 from app.store import jobs as store
 from app.store.blobs import Blobs
+from app.store.faults import DATABASE_DOWN
 from app.store.session import Database
-from app.worker.run import Parts, run
+from app.worker.parts import Parts
+from app.worker.run import RETRY_AFTER_S, run
 from app.worker.warm import warm_all
 
 NEEDS_THREADS = "needs_threads"
+# Not 1: that is how the matrix library ends a process that gets no memory.
+FAULT = 70
+
+log = logging.getLogger("app.worker.child")
 
 
 def main() -> None:
@@ -45,10 +53,21 @@ def main() -> None:
     threads = int(os.environ["OPENBLAS_NUM_THREADS"])
     _answer("ready")
     while True:
-        job_id = lines.get()
-        with parts.database.reading() as session:
-            wanted = store.runtime_threads(session, job_id) or threads
-        _answer(f"{NEEDS_THREADS} {wanted}" if wanted != threads else run(parts, job_id))
+        job_id, hand_over = read(lines.get())
+        wanted = _threads(parts, job_id) or threads
+        _answer(f"{NEEDS_THREADS} {wanted}" if wanted != threads else run(parts, job_id, hand_over))
+
+
+def _threads(parts: Parts, job_id: str) -> int | None:
+    """Look up the number of threads that a job is to have, as soon as the database answers."""
+    while True:
+        try:
+            with parts.database.reading() as session:
+                return store.runtime_threads(session, job_id)
+        except DATABASE_DOWN:
+            if parts.stopping():
+                return None
+        time.sleep(RETRY_AFTER_S)
 
 
 def _read(lines: "queue.SimpleQueue[str]") -> None:
@@ -63,4 +82,8 @@ def _answer(text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Exception:
+        log.exception("the training process ends")
+        os._exit(FAULT)

@@ -7,18 +7,34 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 from app.queue.runner import HandBack
 from app.worker.child import NEEDS_THREADS
-from app.worker.run import Outcome
+from app.worker.memory import kills
+from app.worker.parts import Outcome
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+# What OpenBLAS ends the process with when it gets no memory for its buffers.
+ENDED_BY_OPENBLAS = 1
 
 log = logging.getLogger(__name__)
 
 
 class ChildDied(Exception):
-    """The process ended in the middle of a run."""
+    """The process ended in the middle of a run.
+
+    Args:
+        exit_code: How; the number of a signal is negative.
+        for_memory: Whether it got no memory, as far as that can be known.
+    """
+
+    def __init__(self, exit_code: int, *, for_memory: bool) -> None:
+        by_signal = -exit_code in set(signal.Signals)
+        how = f"killed by {signal.Signals(-exit_code).name}" if by_signal else f"exit code {exit_code}"
+        super().__init__(f"its process ended ({how})")
+        self.for_memory = for_memory
 
 
 class Child:
@@ -37,30 +53,34 @@ class Child:
             env=environment,
             text=True,
         )
+        self._kills = kills()
 
     def wait_ready(self) -> None:
         """Wait until it has loaded all that it needs."""
         self._read()
 
-    def train(self, job_id: str) -> str:
+    def train(self, ticket: str) -> str:
         """Have a job trained; give what the process says of it.
 
         Raises:
             ChildDied: The process ended before it said anything.
         """
+        self._kills = kills()
         try:
             assert self._process.stdin is not None
-            self._process.stdin.write(job_id + "\n")
+            self._process.stdin.write(ticket + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise ChildDied(job_id) from None
+            raise ChildDied(self._process.wait(), for_memory=False) from None
         return self._read()
 
     def _read(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise ChildDied(f"exit code {self._process.wait()}")
+            code = self._process.wait()
+            killed = code == -signal.SIGKILL and kills() > self._kills
+            raise ChildDied(code, for_memory=killed or code == ENDED_BY_OPENBLAS)
         return line.strip()
 
     def stop(self) -> None:
@@ -85,9 +105,11 @@ class Children:
 
     Args:
         slots: How many.
+        on_death: Told the ticket of a job whose process died, and how, before the job is tried again.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, on_death: Callable[[str, ChildDied], None]) -> None:
+        self._on_death = on_death
         self._idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
         self._all: set[Child] = set()
         self._lock = threading.Lock()
@@ -100,7 +122,7 @@ class Children:
         for child in list(self._all):
             child.wait_ready()
 
-    def train(self, job_id: str) -> None:
+    def train(self, ticket: str) -> None:
         """Have a job trained in an idle process, in another one if that dies.
 
         Raises:
@@ -110,20 +132,21 @@ class Children:
         try:
             while True:
                 try:
-                    outcome = self._train_in(child, job_id)
+                    outcome = self._train_in(child, ticket)
                     break
-                except ChildDied as error:
-                    log.warning("job %s: its process died (%s)", job_id, error)
+                except ChildDied as death:
+                    log.warning("job %s: %s", ticket, death)
                     child = self._replace(child)
+                    self._on_death(ticket, death)
         finally:
             self._idle.put(child)
         if outcome == Outcome.HANDED_BACK:
             raise HandBack
 
-    def _train_in(self, child: Child, job_id: str) -> str:
+    def _train_in(self, child: Child, ticket: str) -> str:
         if self._stopping:
             raise HandBack
-        answer = child.train(job_id)
+        answer = child.train(ticket)
         if not answer.startswith(NEEDS_THREADS):
             return answer
         special = self._start(threads=int(answer.removeprefix(NEEDS_THREADS)))
@@ -131,7 +154,7 @@ class Children:
             special.wait_ready()
             if self._stopping:
                 raise HandBack
-            return special.train(job_id)
+            return special.train(ticket)
         finally:
             self._forget(special)
 

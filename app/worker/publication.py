@@ -69,7 +69,7 @@ def _stored(state: TrainingState, *, best: bool) -> NDArray[np.floating]:
     return np.concatenate((state.parameters, state.statistics[0]))
 
 
-def receipt(resolved: Resolved) -> dict[str, Any]:
+def training_of(resolved: Resolved) -> dict[str, Any]:
     """Give what is to be known of a training when its job is gone."""
     fields = {"target", "preprocessing", "target_scaling", "validation", "sample_weight", "class_weight"}
     fields |= {"n_train_rows", "n_validation_rows", "training"}

@@ -5,89 +5,92 @@ ends without a trace.
 """
 
 import logging
-import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from app.contract.jobs import Resolved, Status, StoppedBecause
+from app.contract.jobs import JobKind, Resolved, Status, StoppedBecause
 from app.contract.models import Which
 from app.contract.preprocessing import DatasetValidation
 from app.exports.weights import from_npz
 from app.services.specs import network_spec, training_spec
+from app.settings import MIB
+from app.store import checkpoints
+from app.store import datasets as stored_datasets
 from app.store import jobs as store
-from app.store.blobs import Blobs
-from app.store.session import Database
+from app.store.faults import OUTSIDE, is_passing
 from app.store.tables import JobRow, ModelRow
 from app.tables.fitted import FittedPreprocessing
 from app.tables.preparation import Prepared, prepare
+from app.worker.chain import Chain
+from app.worker.machine import class_of, environment
+from app.worker.memory import limited
+from app.worker.parts import Outcome, Parts
 from app.worker.progress import Progress
-from app.worker.publication import receipt, store_weights
-from engine import __version__ as engine_version
+from app.worker.publication import store_weights, training_of
+from app.worker.receipts import receipt
+from app.worker.verification import compare
 from engine import checkpoint
 from engine.batches import Rows
-from engine.reports import Diverged
+from engine.forking import fork
+from engine.reports import Diverged, EpochReport
 from engine.spec import NetworkSpec, TrainingSpec
 from engine.state import TrainingState
 from engine.training import initial_state, train
 
 LOOK_EVERY_S = 0.1
+RETRY_AFTER_S = 0.5
+OUT_OF_MEMORY = "The training needed more memory than there is; use a smaller network or batch."
+# States to be kept wait for the next record, unless they get as large as this.
+KEPT_AT_ONCE_BYTES = 32 * MIB
 
 log = logging.getLogger(__name__)
 
 
-class Outcome(StrEnum):
-    """How a run ended, for the worker."""
+def run(parts: Parts, job_id: str, hand_over: int | None = None) -> Outcome:
+    """Train a job from where it is to its end, or until it is paused, or the worker stops.
 
-    DONE = "done"
-    HANDED_BACK = "handed_back"
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run works with.
-
-    Args:
-        attempts: Runs without progress after which a job is given up.
-        stopping: Whether the worker is to end.
+    While the database is away, or there is no room on the disk, this waits and begins again from the last checkpoint: of a
+    commit that was cut off nobody knows whether it was done.
     """
+    counts = True
+    while True:
+        try:
+            return _run(parts, job_id, hand_over, counts=counts)
+        except OUTSIDE as error:
+            if not is_passing(error):
+                raise
+            if counts:
+                log.warning("job %s waits: %s", job_id, error)
+            counts = False
+        if parts.stopping():
+            return Outcome.HANDED_BACK
+        time.sleep(RETRY_AFTER_S)
 
-    database: Database
-    blobs: Blobs
-    attempts: int
-    stopping: Callable[[], bool]
 
-
-def run(parts: Parts, job_id: str) -> Outcome:
-    """Train a job from where it is to its end, or until the worker stops."""
+def _run(parts: Parts, job_id: str, hand_over: int | None, *, counts: bool) -> Outcome:
     with parts.database.transaction() as session:
-        row = store.claim(session, job_id, datetime.now(UTC))
+        row = store.claim(session, job_id, datetime.now(UTC), hand_over=hand_over, counts=counts)
         if row is None:
             return Outcome.DONE
         if row.lost_runs > parts.attempts:
-            fail(session, row, "worker_lost", f"The job ended its process {parts.attempts} times.")
+            because = f" The last time: {row.lost_because}." if row.lost_because else ""
+            fail(session, row, "worker_lost", f"The job ended its process {parts.attempts} times.{because}")
             return Outcome.DONE
     try:
         return _Run(parts, row).train()
     except store.RunLost:
         log.warning("job %s: another run has it", job_id)
     except MemoryError:
-        _fail(
-            parts,
-            row,
-            "out_of_memory",
-            "The training needed more memory than there is; use a smaller network or batch.",
-        )
-    except Exception:
+        _fail(parts, row, "out_of_memory", OUT_OF_MEMORY)
+    except Exception as error:
+        if is_passing(error):
+            raise
         log.exception("job %s failed", job_id)
         _fail(parts, row, "internal_error", "The training met a fault of this service; it is in the worker's log.")
     return Outcome.DONE
@@ -121,32 +124,51 @@ class _Run:
             latest=row.latest,
             best=row.best,
         )
+        self.kept: list[dict[str, Any]] = []
         self.status = Status(row.status)
         self.looked_at = time.monotonic()
 
     def train(self) -> Outcome:
         """Pull epochs until there are no more, or somebody says stop."""
         self.state = self._state()
-        with self._rows() as (rows, validation):
+        with self._rows() as (rows, validation), limited(self.resolved.memory_bytes):
             try:
-                stopped_because = self._pull(rows, validation)
+                ended = self._pull(rows, validation)
             except Diverged as error:
-                self._end_diverged(error.epoch)
-                return Outcome.DONE
-        if stopped_because is None:
-            return self._hand_back()
-        self._publish(stopped_because)
+                if self.row.kind != JobKind.VERIFICATION:
+                    self._end_diverged(error.epoch)
+                    return Outcome.DONE
+                ended = StoppedBecause.DIVERGED
+        if not isinstance(ended, StoppedBecause):
+            return ended
+        if self.row.kind == JobKind.VERIFICATION and ended is not StoppedBecause.CANCELLED:
+            self._conclude(ended)
+        else:
+            self._publish(ended)
         return Outcome.DONE
 
     def _state(self) -> TrainingState:
         with self.parts.database.reading() as session:
             saved = store.checkpoint(session, self.row.id)
-            self.trained_s = store.trained_s(session, self.row.id)
+            self.datasets = self._hash_of(session, self.row.dataset_id), self._validation_hash(session)
             given = None if saved is not None else store.initial_weights(session, self.row.id)
+        before = saved.receipt if saved is not None and saved.receipt is not None else {}
+        self.environment = environment(self.resolved)
+        self.environments = [*before.get("environments", [])]
+        if class_of(self.environment) not in [class_of(one) for one in self.environments]:
+            self.environments.append(self.environment)
+        is_new = saved is None or saved.origin is not None
+        self.chain = Chain(self.training.epochs, before.get("chain"), is_new=is_new)
         if saved is None:
             weights = None if given is None else from_npz(given)
-            return initial_state(self.network, self.training, weights=weights)
-        return checkpoint.load(saved, self.network, self.training)
+            state = initial_state(self.network, self.training, weights=weights)
+        elif saved.origin is None:
+            state = checkpoint.load(saved.state, self.network, self.training)
+        else:
+            best = saved.origin == "best"
+            state = fork(checkpoint.read(saved.state), self.network, self.training, best=best)
+        self.chain.begin(state)
+        return state
 
     @contextmanager
     def _rows(self) -> Iterator[tuple[Rows, Rows | None]]:
@@ -172,30 +194,53 @@ class _Run:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
+    def _hash_of(self, session: Any, dataset_id: str) -> str | None:
+        dataset = stored_datasets.find(session, self.row.owner, dataset_id)
+        return None if dataset is None else dataset.sha256
+
+    def _validation_hash(self, session: Any) -> str | None:
+        validation = self.resolved.validation
+        return self._hash_of(session, validation.dataset_id) if isinstance(validation, DatasetValidation) else None
+
     def _table(self, dataset_id: str) -> Path:
         return self.parts.blobs.path(f"datasets/{dataset_id}/table.arrow")
 
-    def _pull(self, rows: Rows, validation: Rows | None) -> StoppedBecause | None:
-        """Pull epochs; say why it ended, or None if the worker is to stop."""
+    def _pull(self, rows: Rows, validation: Rows | None) -> StoppedBecause | Outcome:
+        """Pull epochs; say why the training ended, or how the run did if the training is to go on."""
         max_seconds: Any = self.resolved.training["max_seconds"]
-        began_at = time.monotonic() - self.trained_s
+        verifies = self.row.kind == JobKind.VERIFICATION
+        self.began_at = time.monotonic() - self.row.trained_s
         self.progress.begin()
         if self._is_cancelled():
             return StoppedBecause.CANCELLED
         for report in train(self.network, self.training, self.state, rows, validation):
             if report is not None:
-                self.progress.add(report)
-            if self.progress.is_due():
+                self._after_epoch(report)
+            if self.progress.is_due() or sum(len(one["state"]) for one in self.kept) > KEPT_AT_ONCE_BYTES:
                 self._record()
             elif time.monotonic() - self.looked_at > LOOK_EVERY_S:
                 self._look()
             if self._is_cancelled():
                 return StoppedBecause.CANCELLED
+            if self.status is Status.PAUSING and self._pause():
+                return Outcome.DONE
             if self.parts.stopping():
-                return None
-            if max_seconds is not None and time.monotonic() - began_at >= max_seconds:
+                return self._hand_back()
+            if verifies:
+                if report is not None and report.epoch >= self.row.epochs:
+                    return StoppedBecause.COMPLETED
+            elif max_seconds is not None and time.monotonic() - self.began_at >= max_seconds:
                 return StoppedBecause.MAX_SECONDS
         return StoppedBecause(self.state.stopped_because or "completed")
+
+    def _after_epoch(self, report: EpochReport) -> None:
+        self.progress.add(report)
+        self.chain.add(report, self.state)
+        keep: Any = self.resolved.training.get("keep_checkpoints")
+        if keep is not None and self.row.kind == JobKind.TRAINING and report.epoch % keep["every_epochs"] == 0:
+            state = checkpoint.dump(self.state)
+            at = {"epoch": report.epoch, "best": self.progress.best, "at": datetime.now(UTC)}
+            self.kept = [*self.kept, {**at, "state": state, "origin": None, **store.measured(state)}][-keep["most"] :]
 
     def _is_cancelled(self) -> bool:
         return self.status is Status.CANCELLING
@@ -211,33 +256,78 @@ class _Run:
         began_at = time.monotonic()
         with self.parts.database.transaction() as session:
             self.status = self._write(session)
+        self.kept = []
         self.looked_at = time.monotonic()
         self.progress.written(self.looked_at - began_at)
 
     def _write(self, session: Any) -> Status:
-        return store.record(
+        saved = {"chain": self.chain.to_json(), "environments": self.environments}
+        status = store.record(
             session,
             self.row,
             self.progress.pending,
-            {"epoch": self.state.epoch, "state": checkpoint.dump(self.state), "at": datetime.now(UTC)},
+            {
+                "epoch": self.state.epoch,
+                "state": checkpoint.dump(self.state),
+                "receipt": saved,
+                "at": datetime.now(UTC),
+            },
             epoch=self.state.epoch,
             latest=self.progress.latest,
             best=self.progress.best,
             rows_per_s=self.progress.speed(),
+            trained_s=time.monotonic() - self.began_at,
             lost_runs=0,
         )
+        if self.kept:
+            keep: Any = self.resolved.training["keep_checkpoints"]
+            oldest = self.kept[-1]["epoch"] - keep["every_epochs"] * (keep["most"] - 1)
+            checkpoints.keep(session, self.row.id, self.kept, oldest=oldest)
+        return status
 
     def _hand_back(self) -> Outcome:
         with self.parts.database.transaction() as session:
-            if self._write(session) is not Status.CANCELLING:
-                store.advance(session, self.row, Status.QUEUED)
+            match self._write(session):
+                case Status.CANCELLING:
+                    return Outcome.HANDED_BACK
+                case Status.PAUSING:
+                    store.advance(session, self.row, Status.PAUSED)
+                    return Outcome.DONE
+            store.advance(session, self.row, Status.QUEUED)
         return Outcome.HANDED_BACK
+
+    def _pause(self) -> bool:
+        """Confirm the pause, unless it was taken back: whoever resumes a job sees either the one or the other."""
+        began_at = time.monotonic()
+        with self.parts.database.transaction() as session:
+            self.status = self._write(session)
+            if self.status is Status.PAUSING:
+                store.advance(session, self.row, Status.PAUSED)
+                return True
+        self.kept = []
+        self.progress.written(time.monotonic() - began_at)
+        return False
+
+    def _conclude(self, ended: StoppedBecause) -> None:
+        """End a verification with what came out; it makes no model."""
+        self.chain.end(self.state)
+        with self.parts.database.transaction() as session:
+            self._write(session)
+            store.advance(
+                session,
+                self.row,
+                Status.SUCCEEDED,
+                stopped_because=ended,
+                verification=compare(session, self.row, self.chain, self.environment),
+                finished_at=datetime.now(UTC),
+            )
 
     def _end_diverged(self, epoch: int) -> None:
         message = (
             f"The loss, or a weight, stopped being a finite number in epoch {epoch}. "
             "Use a smaller learning rate, clip the gradient, or standardize the columns."
         )
+        self.chain.end(self.state)
         with self.parts.database.transaction() as session:
             self._write(session)
             store.advance(
@@ -253,6 +343,7 @@ class _Run:
     def _publish(self, stopped_because: StoppedBecause) -> None:
         """Store the model; history, weights and status in one commit."""
         cancelled = stopped_because is StoppedBecause.CANCELLED
+        self.chain.end(self.state)
         with self.parts.database.transaction() as session:
             status = self._write(session)
             if cancelled and status is not Status.CANCELLING:  # pragma: no cover - it is never taken back
@@ -268,7 +359,7 @@ class _Run:
 
     def _add_model(self, session: Any) -> str | None:
         """Store the weights of the epoch that counts; None if no epoch has ended."""
-        if self.state.epoch == 0 or self.progress.latest is None:
+        if self.progress.latest is None or self.row.kind == JobKind.VERIFICATION:
             return None
         stopping = self.training.early_stopping
         restored = stopping is not None and stopping.restore_best and self.progress.best is not None
@@ -292,12 +383,13 @@ class _Run:
                 epoch=metrics["epoch"],
                 metrics=metrics,
                 monotone=self._is_monotone(session),
-                environment=environment(self.resolved),
+                environment=self.environment,
+                receipt=receipt(self.row, self.datasets, self.environments, self.chain),
                 sha256=kept[own]["sha256"],
                 size_bytes=kept[own]["size_bytes"],
                 versions=kept,
-                dataset_sha256=store.dataset_sha256(session, self.row),
-                receipt=receipt(self.resolved),
+                dataset_sha256=self.datasets[0],
+                training=training_of(self.resolved),
                 created_at=datetime.now(UTC),
             )
         )
@@ -306,19 +398,3 @@ class _Run:
     def _is_monotone(self, session: Any) -> bool | None:
         searched = self.training.optimizer.name == "backtracking"
         return store.is_monotone(session, self.row.id) if searched else None
-
-
-def environment(resolved: Resolved) -> dict[str, Any]:
-    """Say what the bits of a training depend on, besides what was asked."""
-    built: Any = np.show_config(mode="dicts")
-    blas = built["Build Dependencies"]["blas"]
-    return {
-        "engine": engine_version,
-        "numpy": np.__version__,
-        "blas": f"{blas.get('name')} {blas.get('version')}",
-        "kernels": resolved.kernels,
-        "threads": resolved.training["threads"],
-        "dtype": resolved.training["dtype"],
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-    }

@@ -1,4 +1,4 @@
-"""A worker for the tests of the queue, in a process of its own: `queue_worker.py URL DATA_DIR SLOTS`.
+"""A worker for the tests of the queue, in a process of its own: `queue_worker.py URL DATA_DIR SLOTS [MOST_PER_OWNER]`.
 
 What it does with a job is in the job's name. Each start is a line in `DATA_DIR/starts`: job, process id, time.
 """
@@ -14,6 +14,7 @@ from app.queue.runner import HandBack, Runner
 from app.store.session import Database
 
 url, data_dir, slots = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+most_per_owner = int(sys.argv[4]) if len(sys.argv) > 4 else None
 terminated = threading.Event()
 
 
@@ -37,7 +38,15 @@ def note(file: str, job_id: str) -> None:
 
 signal.signal(signal.SIGTERM, lambda *_: terminated.set())
 database = Database(url)
-runner = Runner(database, data_dir, handle, slots=slots, attempts=3, give_up=lambda job_id: note("given_up", job_id))
+runner = Runner(
+    database,
+    data_dir,
+    handle,
+    slots=slots,
+    most_per_owner=most_per_owner,
+    attempts=3,
+    give_up=lambda job_id: note("given_up", job_id),
+)
 runner.start()
 note("up", "worker")
 terminated.wait()

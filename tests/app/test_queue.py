@@ -18,6 +18,7 @@ from sqlalchemy import create_engine, make_url, text
 from app.queue.jobs import JobQueue
 from app.queue.life import workers_alive
 from app.queue.runner import HandBack, Runner
+from app.queue.tickets import read
 from app.store.session import Database
 
 POSTGRES = os.environ.get("TEST_POSTGRES")
@@ -57,10 +58,17 @@ class Workers:
         self.data_dir = data_dir
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, slots: int = 2) -> subprocess.Popen[bytes]:
+    def start(self, slots: int = 2, most_per_owner: int | None = None) -> subprocess.Popen[bytes]:
         before = len(self.noted("up"))
         process = subprocess.Popen(
-            [sys.executable, WORKER, self.database.url, self.data_dir, str(slots)],
+            [
+                sys.executable,
+                WORKER,
+                self.database.url,
+                self.data_dir,
+                str(slots),
+                *map(str, filter(None, [most_per_owner])),
+            ],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
@@ -118,10 +126,10 @@ def tell(measured: str) -> None:
     sys.stdout.write(f"\n{measured}\n")
 
 
-def enqueue(database: Database, *job_ids: str, owner: str = "ada", run: int = 1) -> None:
+def enqueue(database: Database, *job_ids: str, owner: str = "ada", run: int = 1, priority: int = 0) -> None:
     for job_id in job_ids:
         with database.transaction() as session:
-            JobQueue(database).enqueue(session, job_id, owner, run)
+            JobQueue(database).enqueue(session, job_id, owner, run, priority)
 
 
 def test_a_rollback_enqueues_nothing(database, run_here):
@@ -146,10 +154,55 @@ def test_a_committed_job_runs_exactly_once_for_each_hand_over(database, run_here
     time.sleep(0.3)
     assert seen == ["job_a"]
     enqueue(database, "job_a", run=2)
-    until(lambda: seen == ["job_a", "job_a"])
+    until(lambda: seen == ["job_a", "job_a.2"])
     enqueue(database, "job_a", run=2)
     time.sleep(0.3)
-    assert seen == ["job_a", "job_a"]
+    assert seen == ["job_a", "job_a.2"]
+    assert [read(ticket) for ticket in seen] == [("job_a", 1), ("job_a", 2)]
+
+
+def test_an_owners_jobs_start_by_priority_then_by_age(database, run_here):
+    for number, priority in enumerate([0, -10, 10, 0, 3]):
+        enqueue(database, f"job_{number}", priority=priority)
+        time.sleep(0.005)
+    seen = []
+    run_here(seen.append, slots=1)
+    until(lambda: len(seen) == 5)
+    assert seen == ["job_2", "job_4", "job_0", "job_3", "job_1"]
+
+
+def test_no_owner_has_more_jobs_at_once_than_the_cap_over_all_workers(database, workers):
+    for owner in ("ada", "bob", "cyd"):
+        enqueue(database, *(f"job_long_{owner}_{i}" for i in range(4)), owner=owner)
+    for _ in range(2):
+        workers.start(slots=4, most_per_owner=2)
+    until(lambda: len(workers.noted("starts")) >= 6)
+    time.sleep(1)
+    started = [line[0].split("_")[2] for line in workers.noted("starts")]
+    assert sorted(started) == ["ada", "ada", "bob", "bob", "cyd", "cyd"], "8 slots, 3 owners, 2 each"
+    workers.go()
+    until(lambda: len(workers.noted("ends")) == 12)
+
+
+def test_an_owner_with_many_jobs_does_not_keep_the_others_waiting(database, run_here):
+    """However much one owner has queued, and however urgent, another's job waits for a few turns only."""
+    waited = []
+    enqueue(database, *(f"job_big_{i}" for i in range(150)), owner="big", priority=10)
+    seen = []
+
+    def handle(job_id):
+        time.sleep(0.01)
+        seen.append(job_id)
+
+    run_here(handle, slots=1)
+    for i in range(5):
+        until(lambda: len(seen) >= 1 + 10 * i)  # noqa: B023
+        before = len(seen)
+        enqueue(database, f"job_small_{i}", owner="small", priority=-10)
+        until(lambda: f"job_small_{i}" in seen)  # noqa: B023
+        waited.append(seen.index(f"job_small_{i}") - before)
+    assert sorted(waited)[2] <= 8, waited
+    tell(f"{database.engine.dialect.name}: turns waited behind an owner with 150 jobs: {waited}")
 
 
 def test_all_owners_jobs_run_in_the_slots_and_never_in_more(database, run_here):

@@ -118,7 +118,7 @@ def test_a_run_that_lost_its_job_writes_nothing(database: Database) -> None:
         jobs.record(session, fresh, [epoch(1), epoch(2)], checkpoint, epoch=2)
     with database.reading() as session:
         assert [row.epoch for row in jobs.epochs(session, job_id, after=0, limit=10)] == [1, 2]
-        assert jobs.checkpoint(session, job_id) == b"state"
+        assert jobs.checkpoint(session, job_id).state == b"state"
 
 
 def test_a_job_that_has_ended_is_claimed_by_nobody(database: Database) -> None:

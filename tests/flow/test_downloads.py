@@ -260,7 +260,7 @@ def test_a_file_that_does_not_say_what_the_engine_says_is_never_handed_out(servi
 
 def test_a_model_from_before_these_files_has_its_own_weights_in_every_format(service: Service, penguins: str) -> None:
     found = trained(service, penguins, training={"epochs": 2})
-    change_row(service, found["id"], versions=None, exports=None, receipt=None, dataset_sha256=None)
+    change_row(service, found["id"], versions=None, exports=None, training=None, dataset_sha256=None)
     assert service.http.get(f"/v1/models/{found['id']}").json()["versions"] is None
     for format in FORMATS:
         service.weights(found["id"], format)

@@ -219,6 +219,18 @@ def test_a_job_can_be_cancelled_and_its_weights_are_kept(page: Page, service: Se
     expect(page.get_by_role("link", name="Weights for NumPy (.npz)")).to_be_visible()
 
 
+def test_a_job_can_be_paused_and_goes_on_when_resumed(page: Page, service: Service) -> None:
+    begin(page, service, Epochs="1000000")
+    status = page.get_by_role("status").first
+    expect(status).to_have_text("running", timeout=30_000)
+    page.get_by_role("button", name="Pause").click()
+    expect(status).to_have_text("paused", timeout=30_000)
+    page.get_by_role("button", name="Resume").click()
+    expect(status).to_have_text("running", timeout=30_000)
+    page.get_by_role("button", name="Cancel").click()
+    expect(status).to_have_text("cancelled", timeout=30_000)
+
+
 def test_the_page_stays_responsive_while_epochs_rush_in(page: Page, service: Service) -> None:
     begin(page, service, Hidden_layers="8", Epochs="1000000")
     expect(page.get_by_text(re.compile(r"epoch \d,\d{3} of 1,000,000"))).to_be_visible(timeout=60_000)

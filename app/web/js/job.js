@@ -18,7 +18,8 @@ export async function showJob(place, id, signal, ready) {
   const status = el("span", { class: "status", role: "status" });
   const far = el("p", { class: "quiet" });
   const bar = el("progress", { max: 1, "aria-label": "Progress" });
-  const cancel = el("button", { type: "button", onclick: stop }, "Cancel");
+  const cancel = el("button", { type: "button", onclick: () => act("cancel") }, "Cancel");
+  const hold = el("button", { type: "button", onclick: () => act(hold.dataset.verb) }, "Pause");
   const alert = el("div", { role: "alert" });
   const curve = new Curve();
   const last = el("table", { class: "dense" });
@@ -27,7 +28,7 @@ export async function showJob(place, id, signal, ready) {
   const spec = el("details", {}, el("summary", {}, "Every setting, with defaults filled in"), el("pre", { tabindex: 0 }, JSON.stringify(job.resolved, null, 2)));
   place.append(
     el("h1", { tabindex: -1 }, job.name),
-    el("div", { class: "headline" }, el("div", { class: "row" }, el("p", {}, status), far, cancel), bar),
+    el("div", { class: "headline" }, el("div", { class: "row" }, el("p", {}, status), far, hold, cancel), bar),
     alert, curve.element, model,
     el("div", { class: "columns" },
       el("section", { "aria-labelledby": "last" }, el("h2", { id: "last" }, "Last epochs"), last),
@@ -37,9 +38,9 @@ export async function showJob(place, id, signal, ready) {
   ready();
   await Promise.all([poll(), follow()]);
 
-  async function stop() {
+  async function act(verb) {
     try {
-      show(await ask(`${path}/cancel`, { method: "POST", signal }));
+      show(await ask(`${path}/${verb}`, { method: "POST", signal }));
     } catch (error) {
       if (!signal.aborted) tell(alert, error);
     }
@@ -105,6 +106,11 @@ export async function showJob(place, id, signal, ready) {
     advance();
     cancel.hidden = hasEnded;
     cancel.disabled = job.status === "cancelling";
+    const isHeld = job.status === "paused" || job.status === "pausing";
+    hold.hidden = hasEnded;
+    hold.disabled = job.status === "cancelling";
+    hold.dataset.verb = isHeld ? "resume" : "pause";
+    write(hold, isHeld ? "Resume" : "Pause");
     if (job.error) tell(alert, { message: `${job.error.message} (${job.error.code})`, faults: [] });
     curve.element.hidden = !recent.length;
     fillEpochs(last, recent);

@@ -15,12 +15,12 @@ depends_on = None
 
 def upgrade() -> None:
     """Add the columns."""
-    for name in ("versions", "exports", "receipt"):
+    for name in ("versions", "exports", "training"):
         op.add_column("models", sa.Column(name, sa.JSON(none_as_null=True), nullable=True))
     op.add_column("models", sa.Column("dataset_sha256", sa.String(), nullable=True))
 
 
 def downgrade() -> None:
     """Drop the columns."""
-    for name in ("dataset_sha256", "receipt", "exports", "versions"):
+    for name in ("dataset_sha256", "training", "exports", "versions"):
         op.drop_column("models", name)
