@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     job_memory_bytes: Bytes = Field(default_factory=lambda: _memory_bytes() // 2, description="Most memory of one job.")
 
     max_dataset_bytes: Bytes = Field(default=2 * GIB, description="Largest upload.")
+    max_unpacked_bytes: Bytes = Field(default=8 * GIB, description="Most bytes that a packed upload may become.")
     max_inline_bytes: Bytes = Field(default=MIB, description="Largest `data` inside a job.")
     max_columns: Count = Field(default=20_000, description="Most columns of a dataset.")
     max_rows: Count = Field(default=1_000_000_000, description="Most rows of a dataset.")

@@ -1,7 +1,6 @@
 """Datasets: upload, look, delete."""
 
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response, status
@@ -10,41 +9,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.api.answers import download, tagged
 from app.api.deps import Cursor, IdempotencyKey, Installed, Limit, Owner, Reading
+from app.api.formats import BODIES, Said, file_name, media_type, said
 from app.contract.base import Page
-from app.contract.datasets import Dataset, Format, Kind, Rows
-from app.errors import Fault, InvalidRequest, TooLarge, UnsupportedFormat
+from app.contract.datasets import Dataset, Kind, Rows
+from app.errors import Fault, InvalidRequest, TooLarge
 from app.services import datasets
 from app.services.once import RequestKey, fingerprint
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
-_MEDIA_TYPES = {"text/csv": Format.CSV, "application/csv": Format.CSV, "application/json": Format.JSON}
-_SENT_AS = {Format.CSV: "text/csv; charset=utf-8", Format.JSON: "application/json"}
 _KINDS = TypeAdapter(dict[str, Kind])
-
-
-def _format(
-    request: Request,
-    name: Annotated[
-        str | None,
-        Query(
-            min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="`penguins`, or a file's name."
-        ),
-    ] = None,
-    format: Annotated[
-        Format | None, Query(description="null: told by the Content-Type, or by the ending of `name`.")
-    ] = None,
-) -> tuple[str, Format]:
-    """The dataset's name and format, by what the request says of them."""
-    path = PurePath(name or "dataset")
-    if format is None:
-        sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        format = _MEDIA_TYPES.get(sent) or next((one for one in Format if path.suffix.lower() == f".{one}"), None)
-    if format is None:
-        fault = Fault("?format", "Say which format it is.", "not_allowed", tuple(Format))
-        raise UnsupportedFormat("The format is not known from `format`, Content-Type or the ending of `name`.", [fault])
-    is_file_name = path.suffix.lower() == f".{format}" and path.stem
-    return (path.stem if is_file_name else str(path)), format
 
 
 def _kinds(
@@ -63,27 +37,14 @@ def _kinds(
     "",
     status_code=status.HTTP_201_CREATED,
     response_model=Dataset,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "text/csv": {"schema": {"type": "string", "format": "binary"}},
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "description": '`{"columns": {"a": [1, 2]}}`, or `{"inputs": [[1, 2]], "targets": [[0]]}`.',
-                    }
-                },
-            },
-        }
-    },
+    openapi_extra={"requestBody": {"required": True, "content": BODIES}},
 )
 async def create_dataset(
     request: Request,
     installed: Installed,
     owner: Owner,
     response: Response,
-    name_and_format: Annotated[tuple[str, Format], Depends(_format)],
+    upload_as: Annotated[Said, Depends(said)],
     kinds: Annotated[Mapping[str, Kind], Depends(_kinds)],
     idempotency_key: IdempotencyKey = None,
 ) -> Dataset:
@@ -91,8 +52,11 @@ async def create_dataset(
 
     It is stored as it came, read, and answered with what was found in each column. It is stored whole or not at all, and
     never changes.
+
+    CSV, JSON, JSON lines, Parquet, Arrow IPC (a file or a stream) and NumPy's `.npz` and `.npy` are read, packed by gzip or zstd
+    or not. What is guessed (the format, and of CSV the separator, the encoding and whether there is a header) is in `read` and
+    in `warnings`.
     """
-    name, format = name_and_format
     limit = installed.settings.max_dataset_bytes
     if int(request.headers.get("content-length", 0)) > limit:
         raise TooLarge(f"The body is larger than the {limit:,} bytes accepted here.")
@@ -106,7 +70,14 @@ async def create_dataset(
             installed.settings.idempotency_hours,
         )
         answer = await run_in_threadpool(
-            datasets.create, installed, asked, upload, name=name, format=format, kinds=kinds
+            datasets.create,
+            installed,
+            asked,
+            upload,
+            name=upload_as.name,
+            format=upload_as.format,
+            kinds=kinds,
+            options=upload_as.options,
         )
     response.headers["Location"] = f"/v1/datasets/{answer.body.id}"
     if answer.replayed:
@@ -144,8 +115,8 @@ def download_dataset(
 ) -> Response:
     """Give the bytes back as they were sent. Takes `Range`."""
     dataset, path = datasets.content(installed, session, owner, dataset_id)
-    name = f"{dataset.name}.{dataset.format}"
-    return download(request, path, sha256=dataset.sha256, file_name=name, media_type=_SENT_AS[dataset.format])
+    sent_as, name = media_type(dataset), file_name(dataset)
+    return download(request, path, sha256=dataset.sha256, file_name=name, media_type=sent_as)
 
 
 @router.delete("/{dataset_id}", status_code=status.HTTP_204_NO_CONTENT)

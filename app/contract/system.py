@@ -25,6 +25,7 @@ class Limits(Outgoing):
     """The sizes that this installation accepts."""
 
     max_dataset_bytes: int
+    max_unpacked_bytes: int
     max_inline_bytes: int
     max_columns: int
     max_rows: int

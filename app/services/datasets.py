@@ -14,7 +14,7 @@ from app.store.ids import new_id
 from app.store.session import Session
 from app.store.tables import DatasetRow
 from app.tables.reader import TableReader
-from app.tables.summary import Limits
+from app.tables.summary import Limits, ReadOptions
 
 
 def create(
@@ -23,8 +23,9 @@ def create(
     upload: Upload,
     *,
     name: str,
-    format: Format,
+    format: Format | None,
     kinds: Mapping[str, Kind],
+    options: ReadOptions = ReadOptions(),  # noqa: B008
 ) -> Answer[Dataset]:
     """Read an upload as a table and store both, once for a key.
 
@@ -36,7 +37,9 @@ def create(
     if earlier is not None:
         return earlier
     reader = installation.uploads
-    row = store_files(installation, request.owner, upload, reader=reader, name=name, format=format, kinds=kinds)
+    row = store_files(
+        installation, request.owner, upload, reader=reader, name=name, format=format, kinds=kinds, options=options
+    )
     try:
         with installation.database.transaction() as session:
             answer = once(session, request, Dataset, lambda: (row.id, _add(session, row)))
@@ -55,8 +58,9 @@ def store_files(
     *,
     reader: TableReader,
     name: str,
-    format: Format,
+    format: Format | None,
     kinds: Mapping[str, Kind],
+    options: ReadOptions = ReadOptions(),  # noqa: B008
 ) -> DatasetRow:
     """Put the bytes and the table read from them on disk; give the row that makes them a dataset once it is stored."""
     if upload.size_bytes == 0:
@@ -66,7 +70,7 @@ def store_files(
     table = table_path(installation, dataset_id)
     table.parent.mkdir(parents=True, exist_ok=True)
     try:
-        summary = reader.read_table(upload.path, format, kinds, table, Limits.of(installation.settings))
+        summary = reader.read_table(upload.path, format, kinds, table, Limits.of(installation.settings), options)
         upload.publish(content_path(installation, dataset_id))
     except BaseException:
         delete_files(installation, dataset_id)
@@ -75,11 +79,13 @@ def store_files(
         id=dataset_id,
         owner=owner,
         name=name,
-        format=format,
+        format=summary.format,
         size_bytes=upload.size_bytes,
         sha256=upload.sha256,
         n_rows=summary.n_rows,
         columns=[column.model_dump(mode="json") for column in summary.columns],
+        read=summary.read.model_dump(mode="json"),
+        warnings=[notice.model_dump(mode="json") for notice in summary.warnings],
         created_at=now(),
     )
 

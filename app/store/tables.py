@@ -52,6 +52,8 @@ class DatasetRow(Row):
     sha256: Mapped[str]
     n_rows: Mapped[int]
     columns: Mapped[list[Json]]
+    read: Mapped[Json]
+    warnings: Mapped[list[Json]]
     created_at: Mapped[datetime]
 
     __table_args__ = (Index("ix_datasets_owner_id", "owner", "id"),)

@@ -15,7 +15,7 @@ from app.contract.preprocessing import ClassWeight, Preprocessing, Validation
 from app.errors import DescentError, Unavailable, UnreadableTable
 from app.tables.choice import Choice
 from app.tables.fitted import Fitted
-from app.tables.summary import Limits, TableSummary
+from app.tables.summary import Limits, ReadOptions, TableSummary
 
 _START = "import sys; sys.path[:] = {path!r}; from app.tables.child import serve; serve({descriptor}, {memory_bytes})"
 
@@ -37,17 +37,18 @@ class TableReader:
     def read_table(
         self,
         source: Path,
-        format: Format,
+        format: Format | None,
         kinds: Mapping[str, Kind],
         table: Path,
         limits: Limits,
+        options: ReadOptions = ReadOptions(),  # noqa: B008
         *,
         timeout_s: float | None = None,
     ) -> TableSummary:
         """Read an upload into a typed table; see `reading.read_table`."""
         try:
             summary: TableSummary = self._call(
-                "read_table", (source, format, dict(kinds), table, limits), {}, timeout_s
+                "read_table", (source, format, dict(kinds), table, limits, options), {}, timeout_s
             )
         except DescentError:
             for left in table.parent.glob(f".{table.name}.*"):  # a child that was killed leaves its temporary file

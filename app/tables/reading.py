@@ -2,7 +2,6 @@
 
 import math
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 import polars as pl
 
 from app.contract.datasets import Column, Format, Kind, RoleHint
-from app.errors import TooLarge, UnreadableTable, UnsupportedFormat
+from app.errors import Fault, UnreadableTable
 from app.tables.kinds import Typed, decide
-from app.tables.source import Source, csv_source, json_source
-from app.tables.summary import Limits, TableSummary
+from app.tables.opening import open_upload
+from app.tables.scratch import scratch_beside
+from app.tables.source import Source
+from app.tables.summary import Limits, ReadOptions, TableSummary
 from app.tables.words import plain_number
 
 __all__ = ["Limits", "TableSummary", "column_groups", "preview", "read_table"]
@@ -24,11 +25,22 @@ CELLS_AT_ONCE = 4_000_000
 ROWS_A_BATCH = 65_536
 
 
-def read_table(source: Path, format: Format, kinds: Mapping[str, Kind], table: Path, limits: Limits) -> TableSummary:
+def read_table(
+    source: Path,
+    format: Format | None,
+    kinds: Mapping[str, Kind],
+    table: Path,
+    limits: Limits,
+    options: ReadOptions = ReadOptions(),  # noqa: B008
+) -> TableSummary:
     """Read an upload into a typed table: whole, or not at all.
 
     The table has a column for each of the upload's: numeric as Float64, boolean as Boolean or (written as 0 and 1) UInt8,
     datetime as Datetime in UTC, categorical and text as String.
+
+    Args:
+        format: None: it is found by the bytes.
+        options: What is said of a text file instead of having it guessed.
 
     Raises:
         UnreadableTable: The bytes are not a table; the faults say why.
@@ -36,12 +48,15 @@ def read_table(source: Path, format: Format, kinds: Mapping[str, Kind], table: P
         TooLarge: There are more rows or columns than accepted.
     """
     try:
-        opened = _open(source, format, kinds, limits)
-        typed = decide(opened, kinds)
-        _write(opened, typed, table)
-        return TableSummary(opened.n_rows, tuple(_columns(table, opened, typed)))
+        with scratch_beside(table) as make_path:
+            found, opened = open_upload(source, format, kinds, limits, options, make_path)
+            typed, notices = decide(opened, kinds)
+            _write(opened, typed, table, make_path())
+            columns = tuple(_columns(table, opened, typed))
+        return TableSummary(opened.n_rows, columns, found, opened.read, opened.notices + notices)
     except pl.exceptions.PolarsError as error:
-        raise UnreadableTable(f"the {format} could not be read: {str(error).splitlines()[0][:200]}") from error
+        message = f"the {format or 'file'} could not be read: {str(error).splitlines()[0][:200]}"
+        raise UnreadableTable(message, [Fault("", message, "damaged")]) from error
 
 
 def preview(table: Path, limit: int) -> list[dict[str, Any]]:
@@ -58,31 +73,16 @@ def column_groups(names: Sequence[str], n_rows: int) -> Iterator[Sequence[str]]:
         yield names[start : start + size]
 
 
-def _open(source: Path, format: Format, kinds: Mapping[str, Kind], limits: Limits) -> Source:
-    match format:
-        case Format.CSV:
-            return csv_source(source, limits)
-        case Format.JSON:
-            return json_source(source, kinds, limits)
-        case _:
-            raise UnsupportedFormat(f"the format {format} is not read")
-
-
-def _write(source: Source, typed: Mapping[str, Typed], table: Path) -> None:
-    temporary = table.with_name(f".{table.name}.{secrets.token_hex(8)}")
-    try:
-        columns = [column.values.alias(name) for name, column in typed.items()]
-        source.frame.select(columns).sink_ipc(temporary, record_batch_size=ROWS_A_BATCH, engine="streaming")
-        n_rows = pl.scan_ipc(temporary, glob=False).select(pl.len()).collect().item()
-        if n_rows != source.n_rows:
-            raise UnreadableTable(f"the file has {source.n_rows:,} rows by its line ends, and {n_rows:,} by its quotes")
-        _sync(temporary)
-        temporary.replace(table)
-        _sync(table.parent)
-    except OSError as error:
-        raise TooLarge(f"the table could not be stored: {os.strerror(error.errno or 0)}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+def _write(source: Source, typed: Mapping[str, Typed], table: Path, temporary: Path) -> None:
+    columns = [column.values.alias(name) for name, column in typed.items()]
+    source.frame.select(columns).sink_ipc(temporary, record_batch_size=ROWS_A_BATCH, engine="streaming")
+    n_rows = pl.scan_ipc(temporary, glob=False).select(pl.len()).collect().item()
+    if n_rows != source.n_rows:
+        message = f"the file has {source.n_rows:,} rows by its line ends, and {n_rows:,} by its quotes"
+        raise UnreadableTable(message, [Fault("", message, "unclear_rows")])
+    _sync(temporary)
+    temporary.replace(table)
+    _sync(table.parent)
 
 
 def _sync(path: Path) -> None:
