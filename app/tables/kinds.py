@@ -190,6 +190,9 @@ def _of_values(name: str, dtype: pl.DataType, found: _Found, wanted: Kind | None
     """Give the kind of a column that was sent as numbers, times or truth values, or whose kind its type says."""
     column = pl.col(name)
     if name in found.source.given:
+        if wanted not in {None, found.source.given[name]}:
+            message = f"not {wanted}: the column holds values that are left out"
+            found.faults.append(Fault(pointer("kinds", name), message, "impossible_kind"))
         return Typed(found.source.given[name], text_of(name) if dtype == pl.String else pl.lit(None, pl.String))
     if dtype == pl.Boolean:
         return Typed(Kind.BOOLEAN, column)

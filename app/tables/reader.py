@@ -143,7 +143,7 @@ class TableReader:
         except TimeoutError:
             error = UnreadableTable("reading the dataset took longer than this installation allows", code="too_slow")
         except (EOFError, OSError):
-            error = UnreadableTable("reading the dataset failed, most likely for lack of memory")
+            error = UnreadableTable("reading the dataset failed: the file is damaged, or needs too much memory")
         if self._closed:
             raise Unavailable("the service is stopping")
         self._restart()

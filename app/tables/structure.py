@@ -69,7 +69,9 @@ def _refuse_what_is_no_table(head: bytes) -> None:
         line = head.count(b"\n", 0, head.index(b"\0")) + 1
         raise _unreadable("not_a_csv", f"line {line} holds a NUL byte: the file is not text")
     if head.startswith((b"\n", b"\r\n")):
-        raise _unreadable("blank_first_line", "the first line is blank; begin with the names of the columns, or with values")
+        raise _unreadable(
+            "blank_first_line", "the first line is blank; begin with the names of the columns, or with values"
+        )
     if b"\n" not in head and len(head) >= MAX_LINE_BYTES - len(BOM):
         raise _unreadable("not_a_csv", "the file has no line structure: no first line was found")
 

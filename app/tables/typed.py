@@ -10,6 +10,7 @@ from app.contract.datasets import Kind, Notice
 from app.errors import Fault, TooLarge, UnreadableTable
 from app.settings import MIB
 from app.tables.faults import MAX_FAULTS, listed, shown
+from app.tables.messages import declared
 from app.tables.names import usable_names
 from app.tables.source import EXACT, Source, large_integers
 from app.tables.summary import Limits
@@ -29,8 +30,10 @@ def arrow_source(path: Path, kinds: Mapping[str, Kind], limits: Limits) -> Sourc
     """Open an Arrow IPC file, or a stream of messages; a stream is read into memory."""
     with path.open("rb") as file:
         is_file = file.read(6) == b"ARROW1"
+    sizes = declared(path)
+    limits.check_shape(sizes.n_rows, 1)
+    limits.check_unpacked(sizes.unpacked_bytes, path.stat().st_size)
     if is_file:
-        _check_end(path, b"ARROW1")
         return _opened(path, pl.scan_ipc(path, glob=False), kinds, limits)
     return _opened(path, pl.read_ipc_stream(path).lazy(), kinds, limits)
 
