@@ -25,7 +25,7 @@ MARKS = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 NO_CHARSETS = frozenset(
-    {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "utf-7"}
+    {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem", "utf-7"}
 )
 SINGLE_BYTE = ("cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r")
 MULTI_BYTE = ("shift_jis", "cp932", "euc_jp", "gb18030", "big5", "euc_kr", "cp949")
@@ -77,7 +77,7 @@ def _known(name: str) -> str:
         found = codecs.lookup(name)
     except (LookupError, ValueError):
         found = None
-    if found is None or not found._is_text_encoding or found.name in NO_CHARSETS:
+    if found is None or not found._is_text_encoding or found.name.replace("_", "-") in NO_CHARSETS:
         message = f"there is no encoding {name[:40]!r}; name one as `utf-8`, `windows-1252` or `shift_jis`"
         fault = Fault("?encoding", message, "unknown_encoding", tuple(sorted({UTF8, "windows-1252", "utf-16"})))
         raise InvalidRequest(message, [fault])

@@ -27,21 +27,16 @@ def usable_names(sent: Sequence[str], faults: list[Fault]) -> tuple[tuple[str, .
         for name in names
         if len(name) > MAX_NAME_LENGTH
     ][:MAX_FAULTS]
-    blank = [place for place, name in enumerate(names) if not name]
-    for place in blank:
-        names[place] = place_name(place)
-    taken, counted = set(names), Counter[str]()
-    unnamed = {place: names[place] for place in blank}
-    renamed = {}
+    taken = {name for name in names if name}
+    unnamed = {place: _free(place_name(place), taken) for place, name in enumerate(names) if not name}
+    seen: set[str] = set()
+    renamed: dict[int, tuple[str, str]] = {}
+    counted = Counter[str]()
     for place, name in enumerate(names):
-        counted[name] += 1
-        if counted[name] == 1:
-            continue
-        while (other := f"{name}_{counted[name]}") in taken:
-            counted[name] += 1
-        taken.add(other)
-        names[place] = other
-        renamed[place] = (name, other)
+        if name in seen:
+            renamed[place] = (name, _free(name, taken, counted))
+        seen.add(name or unnamed[place])
+    names = [renamed.get(place, ("", name or unnamed.get(place, "")))[1] for place, name in enumerate(names)]
     notices = []
     if unnamed:
         which = listed(f"column {place + 1} is named {shown(name)}" for place, name in unnamed.items())
@@ -53,3 +48,15 @@ def usable_names(sent: Sequence[str], faults: list[Fault]) -> tuple[tuple[str, .
             Notice(code="renamed_column", message=f"{which}, as an earlier one has its name, {shown(first)}.")
         )
     return tuple(names), tuple(notices)
+
+
+def _free(name: str, taken: set[str], counted: Counter[str] | None = None) -> str:
+    """Give the name, or the first of `a_2`, `a_3`, … that is free, and take it; `counted` saves counting from 2 again."""
+    found, count = name, 1 if counted is None else max(counted[name], 1)
+    while found in taken:
+        count += 1
+        found = f"{name}_{count}"
+    if counted is not None:
+        counted[name] = count
+    taken.add(found)
+    return found
