@@ -30,6 +30,7 @@ PIECE_BYTES = MIB
 MAX_HEADER_BYTES = 4 * MIB
 MAX_DIRECTORY_BYTES = MIB
 ARRAYS = ("x", "y")
+NO_UNITS = {"M": ("generic",), "m": ("generic", "Y", "M")}  # a month is no number of seconds
 ZIP_END, ZIP_END_BYTES, ZIP_COMMENT_BYTES = b"PK\x05\x06", 22, 2**16
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
 
@@ -173,7 +174,8 @@ def _header(file: BinaryIO, at: str) -> tuple[tuple[int, ...], bool, np.dtype[An
 
 
 def _check_values(dtype: np.dtype[Any], what: str, at: str, faults: list[Fault]) -> None:
-    if dtype.kind not in "biufUSMm" or dtype.subdtype is not None:
+    no_unit = dtype.kind in "Mm" and np.datetime_data(dtype)[0] in NO_UNITS[dtype.kind]
+    if dtype.kind not in "biufUSMm" or dtype.subdtype is not None or no_unit:
         found = "Python objects, which are never unpickled" if dtype.hasobject else f"values of type {str(dtype)[:60]}"
         message = f"{what} holds {found}; numbers, truth values, strings or times are expected"
         faults.append(Fault(at, message, "wrong_type"))
@@ -208,9 +210,16 @@ def _series(name: str, values: NDArray[Any]) -> pl.Series:
         except (UnicodeError, ValueError):
             raise _unreadable("not_utf8", f"column {shown(name)} holds strings that are not text") from None
     if kind == "f":
-        return pl.Series(name, values.astype(np.float64))
+        with np.errstate(over="ignore", invalid="ignore"):  # of extended precision; infinity is refused later
+            return pl.Series(name, values.astype(np.float64))
     if kind == "M":
+        years = values[~np.isnat(values)].astype("datetime64[Y]").astype(np.int64) + 1970
+        if not ((years > 0) & (years < 10_000)).all():
+            message = f"column {shown(name)} holds times beyond the years 1 to 9999"
+            raise _unreadable("time_out_of_range", message)
         return pl.Series(name, values.astype("datetime64[us]"))
     if kind == "m":
-        return pl.Series(name, values / np.timedelta64(1, "s"))
+        one = np.array(1, np.int64).view(values.dtype.newbyteorder("=")) / np.timedelta64(1, "s")
+        seconds = values.astype(np.int64).astype(np.float64) * one
+        return pl.Series(name, np.where(np.isnat(values), np.nan, seconds))
     return pl.Series(name, values.astype(values.dtype.newbyteorder("=")))

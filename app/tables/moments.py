@@ -29,7 +29,7 @@ def _iso_time(column: pl.Expr) -> pl.Expr:
     naive = text.str.replace(r"(T[^Z+-]*)(Z|[+-].*)$", "$1")
     length = naive.str.len_bytes()
     full = pl.when(length == 10).then(naive + "T00:00:00").when(length == 16).then(naive + ":00").otherwise(naive)
-    return full.str.to_datetime(ISO_FORMAT, strict=False, time_unit="us") - _offset(zone)
+    return _local(full) - _offset(zone)
 
 
 def _other_time(column: pl.Expr, form: Form) -> pl.Expr:
@@ -59,8 +59,14 @@ def _other_time(column: pl.Expr, form: Form) -> pl.Expr:
         parts.field("second").fill_null("00"),
         parts.field("fraction").fill_null("0"),
     )
-    local = text.str.to_datetime(ISO_FORMAT, strict=False, time_unit="us")
+    local = _local(text)
     return local - _offset(parts.field("zone")) if "zone" in form.value else local
+
+
+def _local(text: pl.Expr) -> pl.Expr:
+    """Give the time that ISO 8601 text without a zone names; there is no year 0."""
+    time = text.str.to_datetime(ISO_FORMAT, strict=False, time_unit="us")
+    return pl.when(time.dt.year() > 0).then(time)
 
 
 def _offset(zone: pl.Expr) -> pl.Expr:

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +18,9 @@ from app.tables.summary import Limits
 
 MAX_METADATA_BYTES = 64 * MIB
 CELL_BYTES = 8
+EPOCH = date(1970, 1, 1)
+FIRST_DAY, LAST_DAY = (date.min - EPOCH).days, (date.max - EPOCH).days
+PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 KINDS_OF_TYPES = {Kind.NUMERIC: (pl.Float64,), Kind.BOOLEAN: (pl.Boolean,), Kind.DATETIME: (pl.Datetime,)}
 
 
@@ -90,6 +94,7 @@ def typed_source(
     values, and a notice says so. Integers beyond 2**53 are text. A column whose kind is given as another than its type's is text.
     """
     schema = frame.collect_schema()
+    _check_times(frame, schema)
     large = _large(frame, schema, kinds)
     columns: list[pl.Expr] = []
     quoted, given, left_out = set(), {}, []
@@ -155,6 +160,28 @@ def _large(frame: pl.LazyFrame, schema: pl.Schema, kinds: Mapping[str, Kind]) ->
         return []
     beyond = frame.select(((pl.col(name).max() > EXACT) | (pl.col(name).min() < -EXACT)) for name in names)
     return [name for name, is_large in zip(names, beyond.collect(engine="streaming").row(0), strict=True) if is_large]
+
+
+def _check_times(frame: pl.LazyFrame, schema: pl.Schema) -> None:
+    """Refuse times beyond the years 1 to 9999, which no calendar of ours has."""
+    names = [name for name, dtype in schema.items() if dtype == pl.Date or isinstance(dtype, pl.Datetime)]
+    if not names:
+        return
+    numbers = [pl.col(name).to_physical().cast(pl.Int64) for name in names]
+    found = frame.select(
+        *(one.min().alias(f"min{place}") for place, one in enumerate(numbers)),
+        *(one.max().alias(f"max{place}") for place, one in enumerate(numbers)),
+    )
+    extremes = found.collect(engine="streaming").row(0)
+    faults = []
+    for name, low, high in zip(names, extremes, extremes[len(names) :], strict=False):
+        dtype = schema[name]
+        per_day = PER_DAY[dtype.time_unit] if isinstance(dtype, pl.Datetime) else 1
+        if low is not None and not FIRST_DAY * per_day <= low <= high < (LAST_DAY + 1) * per_day:
+            message = f"column {shown(name)} holds times beyond the years 1 to 9999"
+            faults.append(Fault("", message, "time_out_of_range"))
+    if faults:
+        raise UnreadableTable(faults[0].message, faults[:MAX_FAULTS])
 
 
 def _said(dtype: pl.DataType) -> str:

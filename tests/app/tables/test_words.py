@@ -9,29 +9,8 @@ from app.tables.fitted import FittedInput, FittedPreprocessing, FittedTarget
 from app.tables.reading import preview
 from app.tables.words import MISSING, MISSING_NUMBERS, is_missing_number
 
-SPELLED = [
-    "NA",
-    "N/A",
-    "#N/A",
-    "NaN",
-    "nan",
-    "null",
-    "NULL",
-    "None",
-    "?",
-    "-",
-    "--",
-    ".",
-    "",
-    "n.a.",
-    "missing",
-    "NaT",
-    "\\N",
-    "#VALUE!",
-    "#DIV/0!",
-    "<NA>",
-    "(null)",
-]
+SPELLED = ["NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "-", "--", ".", "", "n.a.", "missing", "NaT"]
+SPELLED += ["\\N", "#VALUE!", "#DIV/0!", "<NA>", "(null)"]
 
 
 @pytest.mark.parametrize("missing", SPELLED)
