@@ -9,11 +9,12 @@ from app.contract.datasets import Kind, Notice
 from app.errors import Fault, InvalidRequest, UnreadableTable
 from app.tables.faults import MAX_FAULTS, listed, pointer, shown, unknown_column
 from app.tables.forms import COMMA_NUMBER, FALSES, MISSINGS, NUMBER_MISSINGS, TRUES, Forms, look
-from app.tables.moments import month_or_day, stripped, time_of
+from app.tables.moments import day_of, month_or_day, stripped, time_of
 from app.tables.source import Source, large_integers
 from app.tables.times import Form, form_of
 
 MAX_ROWS_NAMED = 3
+ISO_DAY_BYTES = len("2024-01-31")
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,9 @@ class _Found:
     def time(self, name: str, first: str | None) -> pl.Expr:
         """Give a column as times in the form of its first value."""
         form = form_of(first or "") or Form.ISO
+        if form is Form.ISO:
+            longest = self.source.frame.select(stripped(name).str.len_bytes().max()).collect(engine="streaming").item()
+            return day_of(name) if (longest or 0) <= ISO_DAY_BYTES else time_of(name, form)
         if form is not Form.DAY_FIRST:
             return time_of(name, form)
         largest = self.source.frame.select(

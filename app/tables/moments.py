@@ -17,6 +17,13 @@ def time_of(name: str, form: Form) -> pl.Expr:
     return _iso_time(stripped(name)) if form is Form.ISO else _other_time(stripped(name), form)
 
 
+def day_of(name: str) -> pl.Expr:
+    """Give the time of texts that are ISO 8601 dates alone; a third of the work of `time_of`, and null for any other text."""
+    text = pl.when(stripped(name).str.contains(r"^\d{4}-\d{2}-\d{2}$")).then(stripped(name))
+    day = text.str.to_date("%Y-%m-%d", strict=False)
+    return pl.when(day.dt.year() > 0).then(day).cast(pl.Datetime("us"))
+
+
 def month_or_day(name: str) -> tuple[pl.Expr, pl.Expr]:
     """Give the largest first and the largest second number of texts as `01/31/2024`, of which one is the month."""
     parts = stripped(name).str.extract_groups(Form.DAY_FIRST.value).struct

@@ -95,25 +95,38 @@ def _sync(path: Path) -> None:
 
 
 def _columns(table: Path, source: Source, typed: Mapping[str, Typed]) -> Iterator[Column]:
-    frame = pl.scan_ipc(table, glob=False)
+    """Describe each column. A large one is passed over in batches, so that memory does not grow with the table."""
+    stored = pl.scan_ipc(table, glob=False)
     for names in column_groups(list(typed), source.n_rows):
-        held = frame.select(names).collect()
-        numbers = held.select(
-            pl.col(name).cast(pl.Float64) for name in names if typed[name].kind in {Kind.NUMERIC, Kind.BOOLEAN}
-        )
-        moments = _moments(numbers)
-        counts = zip(held.null_count().row(0), held.select(pl.all().drop_nulls().n_unique()).row(0), names, strict=True)
-        for n_missing, n_unique, name in counts:
-            kind = typed[name].kind or _kind_of_text(n_unique, source.n_rows - n_missing)
+        is_large = len(names) * source.n_rows > CELLS_AT_ONCE
+        frame = stored.select(names) if is_large else stored.select(names).collect().lazy()
+        moments = _moments(frame, [name for name in names if typed[name].kind in {Kind.NUMERIC, Kind.BOOLEAN}])
+        n_missing = frame.select(pl.all().null_count()).collect(engine="streaming").row(0)
+        n_unique = _n_unique(frame, source.n_rows)
+        for place, name in enumerate(names):
+            kind = typed[name].kind or _kind_of_text(n_unique[place], source.n_rows - n_missing[place])
             yield Column(
                 name=name,
                 kind=kind,
-                n_missing=n_missing,
-                n_unique=n_unique,
+                n_missing=n_missing[place],
+                n_unique=n_unique[place],
                 **moments.get(name, {"min": None, "max": None, "mean": None, "std": None}),
-                categories=_categories(held[name], kind),
+                categories=_categories(frame, name, kind),
                 role_hint=RoleHint.TARGET if name in source.targets else None,
             )
+
+
+def _n_unique(frame: pl.LazyFrame, n_rows: int) -> Sequence[int]:
+    """Count the different values of each column; of many rows only those of a part of the hashes at a time."""
+    n_parts = -(-n_rows // CELLS_AT_ONCE)
+    if n_parts == 1:
+        return frame.select(pl.all().drop_nulls().n_unique()).collect().row(0)
+    present = pl.all().drop_nulls()
+    parts = (
+        frame.select(present.filter(present.hash() % n_parts == part).n_unique()).collect(engine="streaming").row(0)
+        for part in range(n_parts)
+    )
+    return [sum(counts) for counts in zip(*parts, strict=True)]
 
 
 def _kind_of_text(n_unique: int, n_present: int) -> Kind:
@@ -122,15 +135,19 @@ def _kind_of_text(n_unique: int, n_present: int) -> Kind:
     return Kind.CATEGORICAL if few else Kind.TEXT
 
 
-def _moments(numbers: pl.DataFrame) -> dict[str, dict[str, float | None]]:
+def _moments(frame: pl.LazyFrame, names: Sequence[str]) -> dict[str, dict[str, float | None]]:
     """Give minimum, maximum, mean and standard deviation, computed at a scale at which nothing overflows."""
-    names = numbers.columns
     if not names:
         return {}
-    low, high = numbers.select(pl.all().min()).row(0), numbers.select(pl.all().max()).row(0)
+    numbers = [pl.col(name).cast(pl.Float64) for name in names]
+
+    def each(*expressions: pl.Expr) -> tuple[Any, ...]:
+        return frame.select(expressions).collect(engine="streaming").row(0)
+
+    low, high = each(*(one.min() for one in numbers)), each(*(one.max() for one in numbers))
     scales = [_power_of_two(max(abs(a), abs(b))) if a is not None else 1.0 for a, b in zip(low, high, strict=True)]
-    scaled = numbers.select(pl.col(name) / scale for name, scale in zip(names, scales, strict=True))
-    means, stds = scaled.select(pl.all().mean()).row(0), scaled.select(pl.all().std(ddof=0)).row(0)
+    scaled = [one / scale for one, scale in zip(numbers, scales, strict=True)]
+    means, stds = each(*(one.mean() for one in scaled)), each(*(one.std(ddof=0) for one in scaled))
     return {
         name: {"min": a, "max": b, "mean": mean and mean * scale, "std": std and std * scale}
         for name, a, b, mean, std, scale in zip(names, low, high, means, stds, scales, strict=True)
@@ -141,11 +158,9 @@ def _power_of_two(magnitude: float) -> float:
     return math.ldexp(1.0, max(math.frexp(magnitude)[1] - 100, 0))
 
 
-def _categories(values: pl.Series, kind: Kind) -> list[str] | None:
-    if kind is Kind.BOOLEAN:
-        present = values.drop_nulls().unique().sort().to_list()
-        return [("false", "true")[value] if isinstance(value, bool) else str(value) for value in present]
-    if kind is Kind.CATEGORICAL:
-        found: list[str] = values.drop_nulls().unique().sort().head(MAX_CATEGORIES).to_list()
-        return found
-    return None
+def _categories(frame: pl.LazyFrame, name: str, kind: Kind) -> list[str] | None:
+    if kind not in {Kind.BOOLEAN, Kind.CATEGORICAL}:
+        return None
+    values = frame.select(pl.col(name).drop_nulls().unique()).collect(engine="streaming").to_series()
+    present = values.sort().head(MAX_CATEGORIES).to_list()
+    return [("false", "true")[value] if isinstance(value, bool) else str(value) for value in present]
