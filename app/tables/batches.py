@@ -1,9 +1,12 @@
-"""Tables that are made a batch of rows at a time, for polars to stream."""
+"""Tables a batch of rows at a time: made so for polars to stream, and looked at so."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import polars as pl
 from polars.io.plugins import register_io_source
+
+AT_ONCE = 200  # the time that polars takes to plan grows with the square of the number of expressions
 
 Batches = Callable[[], Iterator[pl.DataFrame]]
 
@@ -23,3 +26,14 @@ def streamed(batches: Batches, schema: pl.Schema) -> pl.LazyFrame:
                 return
 
     return register_io_source(generate, schema=schema)
+
+
+def aggregated(frame: pl.DataFrame | pl.LazyFrame, expressions: Sequence[pl.Expr]) -> list[Any]:
+    """Give the one value of each expression. What is not in memory is streamed."""
+    numbered = [expression.alias(str(place)) for place, expression in enumerate(expressions)]
+    if isinstance(frame, pl.DataFrame):
+        return list(frame.select(numbered).row(0)) if numbered else []
+    found: list[Any] = []
+    for start in range(0, len(numbered), AT_ONCE):
+        found += frame.select(numbered[start : start + AT_ONCE]).collect(engine="streaming").row(0)
+    return found

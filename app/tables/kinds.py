@@ -7,6 +7,7 @@ import polars as pl
 
 from app.contract.datasets import Kind, Notice
 from app.errors import Fault, InvalidRequest, UnreadableTable
+from app.tables.batches import aggregated
 from app.tables.faults import MAX_FAULTS, listed, pointer, shown, unknown_column
 from app.tables.forms import COMMA_NUMBER, FALSES, MISSINGS, NUMBER_MISSINGS, TRUES, Forms, look
 from app.tables.moments import day_of, month_or_day, stripped, time_of
@@ -40,8 +41,10 @@ def decide(source: Source, kinds: Mapping[str, Kind]) -> tuple[dict[str, Typed],
     found = _Found(source, faults)
     schema = source.frame.collect_schema()
     texts = [name for name in source.names if schema[name] == pl.String and name not in source.given]
-    typed = {name: _of_values(name, schema[name], found, kinds.get(name)) for name in source.names if name not in texts}
     seen = look(source, texts, kinds)
+    looks = _look_at_numbers(source, schema)
+    others = [name for name in source.names if name not in seen]
+    typed = {name: _of_values(name, schema[name], found, kinds.get(name), looks) for name in others}
     for name in texts:
         wanted = kinds.get(name)
         typed[name] = _inferred(name, seen, found) if wanted is None else _overruled(name, wanted, seen, found)
@@ -124,14 +127,11 @@ class _Found:
         """Give a column as times in the form of its first value."""
         form = form_of(first or "") or Form.ISO
         if form is Form.ISO:
-            longest = self.source.frame.select(stripped(name).str.len_bytes().max()).collect(engine="streaming").item()
+            (longest,) = aggregated(self.source.frame, [stripped(name).str.len_bytes().max()])
             return day_of(name) if (longest or 0) <= ISO_DAY_BYTES else time_of(name, form)
         if form is not Form.DAY_FIRST:
             return time_of(name, form)
-        largest = self.source.frame.select(
-            *(e.alias(a) for e, a in zip(month_or_day(name), "ab", strict=True))
-        ).collect()
-        first_number, second_number = (number or 0 for number in largest.row(0))
+        first_number, second_number = (n or 0 for n in aggregated(self.source.frame, month_or_day(name)))
         if first_number > 12:
             return time_of(name, Form.DAY_FIRST)
         if second_number > 12:
@@ -190,7 +190,19 @@ def _overruled(name: str, kind: Kind, seen: Mapping[str, Forms], found: _Found) 
     return Typed(kind, values)
 
 
-def _of_values(name: str, dtype: pl.DataType, found: _Found, wanted: Kind | None) -> Typed:
+def _look_at_numbers(source: Source, schema: pl.Schema) -> dict[str, tuple[bool, bool]]:
+    """Tell of each column that was sent as numbers whether it holds 0 and 1 only, and whether one is infinite."""
+    names = [name for name in source.names if schema[name] == pl.Float64]
+    if not names:
+        return {}
+    bits = aggregated(source.frame, [pl.col(name).drop_nulls().is_in([0.0, 1.0]).all() for name in names])
+    infinite = aggregated(source.frame, [pl.col(name).is_infinite().any() for name in names])
+    return dict(zip(names, zip(bits, infinite, strict=True), strict=True))
+
+
+def _of_values(
+    name: str, dtype: pl.DataType, found: _Found, wanted: Kind | None, looks: Mapping[str, tuple[bool, bool]]
+) -> Typed:
     """Give the kind of a column that was sent as numbers, times or truth values, or whose kind its type says."""
     column = pl.col(name)
     if name in found.source.given:
@@ -204,10 +216,7 @@ def _of_values(name: str, dtype: pl.DataType, found: _Found, wanted: Kind | None
         return Typed(Kind.NUMERIC, pl.lit(None, pl.Float64))
     if isinstance(dtype, pl.Datetime):
         return Typed(Kind.DATETIME, column)
-    seen = found.source.frame.select(
-        column.drop_nulls().is_in([0.0, 1.0]).all().alias("bits"), column.is_infinite().any().alias("infinite")
-    )
-    only_bits, is_infinite = seen.collect().row(0)
+    only_bits, is_infinite = looks[name]
     if is_infinite:
         found.refuse_infinite(name, column)
     return Typed(Kind.BOOLEAN, column.cast(pl.UInt8)) if only_bits and wanted is None else Typed(Kind.NUMERIC, column)

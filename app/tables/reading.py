@@ -10,6 +10,7 @@ import polars as pl
 
 from app.contract.datasets import Column, Format, Kind, RoleHint
 from app.errors import Fault, UnreadableTable
+from app.tables.batches import aggregated
 from app.tables.kinds import Typed, decide
 from app.tables.opening import open_upload
 from app.tables.scratch import scratch_beside
@@ -99,10 +100,10 @@ def _columns(table: Path, source: Source, typed: Mapping[str, Typed]) -> Iterato
     stored = pl.scan_ipc(table, glob=False)
     for names in column_groups(list(typed), source.n_rows):
         is_large = len(names) * source.n_rows > CELLS_AT_ONCE
-        frame = stored.select(names) if is_large else stored.select(names).collect().lazy()
+        frame = stored.select(names) if is_large else stored.select(names).collect()
         moments = _moments(frame, [name for name in names if typed[name].kind in {Kind.NUMERIC, Kind.BOOLEAN}])
-        n_missing = frame.select(pl.all().null_count()).collect(engine="streaming").row(0)
-        n_unique = _n_unique(frame, source.n_rows)
+        n_missing = aggregated(frame, [pl.col(name).null_count() for name in names])
+        n_unique = _n_unique(frame, names, source.n_rows)
         for place, name in enumerate(names):
             kind = typed[name].kind or _kind_of_text(n_unique[place], source.n_rows - n_missing[place])
             yield Column(
@@ -116,14 +117,14 @@ def _columns(table: Path, source: Source, typed: Mapping[str, Typed]) -> Iterato
             )
 
 
-def _n_unique(frame: pl.LazyFrame, n_rows: int) -> Sequence[int]:
+def _n_unique(frame: pl.DataFrame | pl.LazyFrame, names: Sequence[str], n_rows: int) -> list[int]:
     """Count the different values of each column; of many rows only those of a part of the hashes at a time."""
     n_parts = -(-n_rows // CELLS_AT_ONCE)
+    values = [pl.col(name).drop_nulls() for name in names]
     if n_parts == 1:
-        return frame.select(pl.all().drop_nulls().n_unique()).collect().row(0)
-    present = pl.all().drop_nulls()
+        return aggregated(frame, [one.n_unique() for one in values])
     parts = (
-        frame.select(present.filter(present.hash() % n_parts == part).n_unique()).collect(engine="streaming").row(0)
+        aggregated(frame, [one.filter(one.hash() % n_parts == part).n_unique() for one in values])
         for part in range(n_parts)
     )
     return [sum(counts) for counts in zip(*parts, strict=True)]
@@ -135,19 +136,18 @@ def _kind_of_text(n_unique: int, n_present: int) -> Kind:
     return Kind.CATEGORICAL if few else Kind.TEXT
 
 
-def _moments(frame: pl.LazyFrame, names: Sequence[str]) -> dict[str, dict[str, float | None]]:
+def _moments(frame: pl.DataFrame | pl.LazyFrame, names: Sequence[str]) -> dict[str, dict[str, float | None]]:
     """Give minimum, maximum, mean and standard deviation, computed at a scale at which nothing overflows."""
     if not names:
         return {}
     numbers = [pl.col(name).cast(pl.Float64) for name in names]
 
-    def each(*expressions: pl.Expr) -> tuple[Any, ...]:
-        return frame.select(expressions).collect(engine="streaming").row(0)
-
-    low, high = each(*(one.min() for one in numbers)), each(*(one.max() for one in numbers))
+    low = aggregated(frame, [one.min() for one in numbers])
+    high = aggregated(frame, [one.max() for one in numbers])
     scales = [_power_of_two(max(abs(a), abs(b))) if a is not None else 1.0 for a, b in zip(low, high, strict=True)]
     scaled = [one / scale for one, scale in zip(numbers, scales, strict=True)]
-    means, stds = each(*(one.mean() for one in scaled)), each(*(one.std(ddof=0) for one in scaled))
+    means = aggregated(frame, [one.mean() for one in scaled])
+    stds = aggregated(frame, [one.std(ddof=0) for one in scaled])
     return {
         name: {"min": a, "max": b, "mean": mean and mean * scale, "std": std and std * scale}
         for name, a, b, mean, std, scale in zip(names, low, high, means, stds, scales, strict=True)
@@ -158,9 +158,10 @@ def _power_of_two(magnitude: float) -> float:
     return math.ldexp(1.0, max(math.frexp(magnitude)[1] - 100, 0))
 
 
-def _categories(frame: pl.LazyFrame, name: str, kind: Kind) -> list[str] | None:
+def _categories(frame: pl.DataFrame | pl.LazyFrame, name: str, kind: Kind) -> list[str] | None:
     if kind not in {Kind.BOOLEAN, Kind.CATEGORICAL}:
         return None
-    values = frame.select(pl.col(name).drop_nulls().unique()).collect(engine="streaming").to_series()
+    found = frame.select(pl.col(name).drop_nulls().unique())
+    values = (found.collect(engine="streaming") if isinstance(found, pl.LazyFrame) else found).to_series()
     present = values.sort().head(MAX_CATEGORIES).to_list()
     return [("false", "true")[value] if isinstance(value, bool) else str(value) for value in present]

@@ -10,6 +10,7 @@ import polars as pl
 from app.contract.datasets import Kind, Notice
 from app.errors import Fault, TooLarge, UnreadableTable
 from app.settings import MIB
+from app.tables.batches import aggregated
 from app.tables.faults import MAX_FAULTS, listed, shown
 from app.tables.messages import declared
 from app.tables.names import usable_names
@@ -158,8 +159,8 @@ def _large(frame: pl.LazyFrame, schema: pl.Schema, kinds: Mapping[str, Kind]) ->
     names = [name for name, dtype in schema.items() if dtype in wide and name not in kinds]
     if not names:
         return []
-    beyond = frame.select(((pl.col(name).max() > EXACT) | (pl.col(name).min() < -EXACT)) for name in names)
-    return [name for name, is_large in zip(names, beyond.collect(engine="streaming").row(0), strict=True) if is_large]
+    beyond = aggregated(frame, [(pl.col(name).max() > EXACT) | (pl.col(name).min() < -EXACT) for name in names])
+    return [name for name, is_large in zip(names, beyond, strict=True) if is_large]
 
 
 def _check_times(frame: pl.LazyFrame, schema: pl.Schema) -> None:
@@ -168,13 +169,9 @@ def _check_times(frame: pl.LazyFrame, schema: pl.Schema) -> None:
     if not names:
         return
     numbers = [pl.col(name).to_physical().cast(pl.Int64) for name in names]
-    found = frame.select(
-        *(one.min().alias(f"min{place}") for place, one in enumerate(numbers)),
-        *(one.max().alias(f"max{place}") for place, one in enumerate(numbers)),
-    )
-    extremes = found.collect(engine="streaming").row(0)
+    lows, highs = aggregated(frame, [n.min() for n in numbers]), aggregated(frame, [n.max() for n in numbers])
     faults = []
-    for name, low, high in zip(names, extremes, extremes[len(names) :], strict=False):
+    for name, low, high in zip(names, lows, highs, strict=True):
         dtype = schema[name]
         per_day = PER_DAY[dtype.time_unit] if isinstance(dtype, pl.Datetime) else 1
         if low is not None and not FIRST_DAY * per_day <= low <= high < (LAST_DAY + 1) * per_day:
