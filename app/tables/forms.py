@@ -65,6 +65,11 @@ class Forms:
         """Tell whether every value is a number."""
         return self.present == self.numbers + (self.commas if self.have_commas else 0)
 
+    @property
+    def may_be_times(self) -> bool:
+        """Tell whether every value may be a time, as the first is one and none is a number."""
+        return self.first is not None and not self.numbers and not self.words and form_of(self.first) is not None
+
     def add(self, column: pl.Series) -> None:
         """Count the next values."""
         text = column.str.strip_chars()

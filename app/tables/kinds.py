@@ -45,9 +45,11 @@ def decide(source: Source, kinds: Mapping[str, Kind]) -> tuple[dict[str, Typed],
     looks = _look_at_numbers(source, schema)
     others = [name for name in source.names if name not in seen]
     typed = {name: _of_values(name, schema[name], found, kinds.get(name), looks) for name in others}
+    firsts = {name: seen[name].first for name in texts if name not in kinds and seen[name].may_be_times}
+    times = found.whole_times(firsts)
     for name in texts:
         wanted = kinds.get(name)
-        typed[name] = _inferred(name, seen, found) if wanted is None else _overruled(name, wanted, seen, found)
+        typed[name] = _inferred(name, seen, found, times) if wanted is None else _overruled(name, wanted, seen, found)
     if faults:
         raise InvalidRequest("the kinds do not fit the values", faults[:MAX_FAULTS])
     if found.infinite:
@@ -123,24 +125,38 @@ class _Found:
             found.append(Notice(code="ambiguous_dates", message=message))
         return tuple(found)
 
-    def time(self, name: str, first: str | None) -> pl.Expr:
-        """Give a column as times in the form of its first value."""
-        form = form_of(first or "") or Form.ISO
-        if form is Form.ISO:
-            (longest,) = aggregated(self.source.frame, [stripped(name).str.len_bytes().max()])
-            return day_of(name) if (longest or 0) <= ISO_DAY_BYTES else time_of(name, form)
-        if form is not Form.DAY_FIRST:
-            return time_of(name, form)
-        first_number, second_number = (n or 0 for n in aggregated(self.source.frame, month_or_day(name)))
-        if first_number > 12:
-            return time_of(name, Form.DAY_FIRST)
-        if second_number > 12:
-            return time_of(name, Form.MONTH_FIRST)
-        self.ambiguous.append(name)
-        return pl.lit(None, pl.Datetime("us"))
+    def times(self, firsts: Mapping[str, str | None]) -> dict[str, pl.Expr]:
+        """Give columns as times, each in the form of its first value; null where the month cannot be told."""
+        frame = self.source.frame
+        forms = {name: form_of(first or "") or Form.ISO for name, first in firsts.items()}
+        iso = [name for name, form in forms.items() if form is Form.ISO]
+        longest = aggregated(frame, [stripped(name).str.len_bytes().max() for name in iso])
+        short = {name for name, length in zip(iso, longest, strict=True) if (length or 0) <= ISO_DAY_BYTES}
+        slashed = [name for name, form in forms.items() if form is Form.DAY_FIRST]
+        largest = aggregated(frame, [one for name in slashed for one in month_or_day(name)])
+        for name, first, second in zip(slashed, largest[::2], largest[1::2], strict=True):
+            if (second or 0) > 12 >= (first or 0):
+                forms[name] = Form.MONTH_FIRST
+            elif (first or 0) <= 12:
+                self.ambiguous.append(name)
+        return {
+            name: pl.lit(None, pl.Datetime("us"))
+            if name in self.ambiguous
+            else day_of(name)
+            if name in short
+            else time_of(name, form)
+            for name, form in forms.items()
+        }
+
+    def whole_times(self, firsts: Mapping[str, str | None]) -> dict[str, pl.Expr]:
+        """Give the columns of which every value is a time."""
+        times = self.times(firsts)
+        wrong = [(time.is_null() & ~_is_missing(name)).sum() for name, time in times.items()]
+        n_wrong = dict(zip(times, aggregated(self.source.frame, wrong), strict=True))
+        return {name: time for name, time in times.items() if not n_wrong[name]}
 
 
-def _inferred(name: str, seen: Mapping[str, Forms], found: _Found) -> Typed:
+def _inferred(name: str, seen: Mapping[str, Forms], found: _Found, times: Mapping[str, pl.Expr]) -> Typed:
     counts = seen[name]
     if not counts.present:
         return Typed(Kind.NUMERIC, pl.lit(None, pl.Float64))
@@ -148,10 +164,8 @@ def _inferred(name: str, seen: Mapping[str, Forms], found: _Found) -> Typed:
         plain = _plain(name, counts, found)
         if plain is not None:
             return plain
-    if counts.first is not None and form_of(counts.first) is not None:
-        time = found.time(name, counts.first)
-        if name not in found.ambiguous and not found.where(name, time.is_null() & ~_is_missing(name)):
-            return Typed(Kind.DATETIME, time)
+    if name in times:
+        return Typed(Kind.DATETIME, times[name])
     return Typed(None, text_of(name))
 
 
@@ -183,7 +197,7 @@ def _overruled(name: str, kind: Kind, seen: Mapping[str, Forms], found: _Found) 
         found.holds(name, kind, _truth(name))
         return Typed(kind, values)
     is_number = kind is Kind.NUMERIC
-    values = _number(name, has_comma=counts.have_commas) if is_number else found.time(name, counts.first)
+    values = _number(name, has_comma=counts.have_commas) if is_number else found.times({name: counts.first})[name]
     found.holds(name, kind, values)
     if is_number and counts.infinite:
         found.refuse_infinite(name, values)
