@@ -10,7 +10,7 @@ import polars as pl
 
 from app.contract.datasets import Column, Format, Kind, RoleHint
 from app.errors import Fault, UnreadableTable
-from app.tables.batches import aggregated
+from app.tables.batches import AT_ONCE, aggregated
 from app.tables.kinds import Typed, decide
 from app.tables.opening import open_upload
 from app.tables.scratch import scratch_beside
@@ -76,7 +76,11 @@ def column_groups(names: Sequence[str], n_rows: int) -> Iterator[Sequence[str]]:
 
 def _write(source: Source, typed: Mapping[str, Typed], table: Path, temporary: Path) -> None:
     columns = [column.values.alias(name) for name, column in typed.items()]
-    source.frame.select(columns).sink_ipc(temporary, record_batch_size=ROWS_A_BATCH, engine="streaming")
+    # To look for what expressions have in common takes the square of their number.
+    planned = pl.QueryOptFlags(comm_subexpr_elim=len(columns) <= AT_ONCE)
+    source.frame.select(columns).sink_ipc(
+        temporary, record_batch_size=ROWS_A_BATCH, engine="streaming", optimizations=planned
+    )
     n_rows = pl.scan_ipc(temporary, glob=False).select(pl.len()).collect().item()
     if n_rows != source.n_rows:
         message = f"the file has {source.n_rows:,} rows by its line ends, and {n_rows:,} by its quotes"
