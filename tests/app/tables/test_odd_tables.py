@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -73,3 +74,23 @@ def test_a_thousand_odd_tables_get_a_dataset_or_a_clear_refusal(tmp_path):
     each()
     assert outcomes.total() >= 1000
     assert set(outcomes) == {*Format, "refused"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", [Format.CSV, Format.NPY, Format.PARQUET])
+def test_a_table_of_ten_thousand_columns_is_read(format, tmp_path):
+    numbers = np.random.default_rng(0).normal(size=(30, 10_000)).round(3)
+    frame = pl.DataFrame(numbers, schema=[f"c{place}" for place in range(10_000)])
+    source, table = tmp_path / "upload", tmp_path / "table"
+    if format is Format.CSV:
+        frame.write_csv(source)
+    elif format is Format.PARQUET:
+        frame.write_parquet(source)
+    else:
+        np.save(tmp_path / "array.npy", numbers)
+        (tmp_path / "array.npy").rename(source)
+    start = time.process_time()
+    summary = read_table(source, format, {}, table, LIMITS)
+    assert time.process_time() - start < 30
+    assert (summary.n_rows, len(summary.columns)) == (30, 10_000)
+    assert [column.max for column in summary.columns] == numbers.max(axis=0).tolist()
