@@ -21,7 +21,7 @@ from app.tables.batches import streamed
 from app.tables.faults import MAX_FAULTS, pointer, shown
 from app.tables.names import place_name, usable_names
 from app.tables.scratch import MakePath
-from app.tables.source import Source
+from app.tables.source import Source, is_text
 from app.tables.summary import Limits
 from app.tables.typed import typed_source
 
@@ -32,6 +32,7 @@ MAX_DIRECTORY_BYTES = MIB
 ARRAYS = ("x", "y")
 NO_UNITS = {"M": ("generic",), "m": ("generic", "Y", "M")}  # a month is no number of seconds
 ZIP_END, ZIP_END_BYTES, ZIP_COMMENT_BYTES = b"PK\x05\x06", 22, 2**16
+LAST_CHARACTER, SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
 
 
@@ -44,6 +45,8 @@ def npy_source(path: Path, kinds: Mapping[str, Kind], limits: Limits) -> Source:
         return typed_source(_frame(cut, len(array)), len(array), kinds)
     faults: list[Fault] = []
     limits.check_shape(len(array), len(array.dtype.names))
+    if not all(map(is_text, array.dtype.names)):
+        raise _unreadable("not_utf8", "a name holds half of a surrogate pair")
     names, notices = usable_names(array.dtype.names, faults)
     for field, name in zip(array.dtype.names, names, strict=True):
         _check_values(array.dtype[field], shown(name), "", faults)
@@ -204,11 +207,7 @@ def _series(name: str, values: NDArray[Any]) -> pl.Series:
     """Make a column of a column of an array."""
     kind = values.dtype.kind
     if kind in "US":
-        try:
-            words = values.tolist() if kind == "U" else [value.decode() for value in values.tolist()]
-            return pl.Series(name, words, pl.String)
-        except (UnicodeError, ValueError):
-            raise _unreadable("not_utf8", f"column {shown(name)} holds strings that are not text") from None
+        return pl.Series(name, _words(name, values), pl.String)
     if kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):  # of extended precision; infinity is refused later
             return pl.Series(name, values.astype(np.float64))
@@ -223,3 +222,26 @@ def _series(name: str, values: NDArray[Any]) -> pl.Series:
         seconds = values.astype(np.int64).astype(np.float64) * one
         return pl.Series(name, np.where(np.isnat(values), np.nan, seconds))
     return pl.Series(name, values.astype(values.dtype.newbyteorder("=")))
+
+
+def _words(name: str, values: NDArray[Any]) -> list[str]:
+    """Give strings, if they are text.
+
+    NumPy and Python make strings of numbers that are no characters, and polars takes them over as they are: bytes that are not
+    UTF-8 would then be stored, and whatever reads them as text would fail.
+    """
+    try:
+        if values.dtype.kind == "S":
+            return [value.decode() for value in values.tolist()]
+        if values.dtype.itemsize and not _are_characters(values):
+            raise ValueError
+        words: list[str] = values.tolist()
+        return words
+    except ValueError:
+        raise _unreadable("not_utf8", f"column {shown(name)} holds strings that are not text") from None
+
+
+def _are_characters(values: NDArray[Any]) -> bool:
+    """Tell whether all the numbers that strings are made of are characters of Unicode: to 0x10FFFF, without surrogates."""
+    letters = np.ascontiguousarray(values).view(np.dtype(np.uint32).newbyteorder(values.dtype.byteorder))
+    return not ((letters > LAST_CHARACTER) | ((letters >= SURROGATES[0]) & (letters <= SURROGATES[1]))).any()

@@ -32,6 +32,13 @@ def npz(**arrays):
     return in_bytes(np.savez_compressed, **arrays)
 
 
+def letters(dtype, *numbers):
+    """An array of one string, made of numbers that need not be characters."""
+    array = np.array(numbers, np.uint32)
+    swapped = isinstance(dtype, str) and dtype.startswith(">")
+    return np.frombuffer(array.astype(">u4").tobytes() if swapped else array.tobytes(), dtype)
+
+
 WRITTEN = {
     Format.CSV: CSV,
     Format.JSON: json.dumps({"columns": TABLE.to_dict(as_series=False)}).encode(),
@@ -205,6 +212,17 @@ BAD_ARRAYS = {
     "nested fields": (in_bytes(np.save, np.zeros(2, [("a", [("b", "f4")])])), Format.NPY, "", "wrong_type"),
     "fields of arrays": (in_bytes(np.save, np.zeros(2, [("a", "f4", 3)])), Format.NPY, "", "wrong_type"),
     "half a surrogate pair": (in_bytes(np.save, np.array(["\ud800"])), Format.NPY, "", "not_utf8"),
+    "no characters": (in_bytes(np.save, letters("<U3", 0x168DA1, 0x104392, 0x38C193)), Format.NPY, "", "not_utf8"),
+    "no characters, swapped": (in_bytes(np.save, letters(">U2", 0x41, 0x110000)), Format.NPY, "", "not_utf8"),
+    "no character alone": (in_bytes(np.save, letters("<U1", 2**32 - 1)), Format.NPY, "", "not_utf8"),
+    "no characters in a field": (in_bytes(np.save, letters([("a", "U2")], 0x41, 0x110000)), Format.NPY, "", "not_utf8"),
+    "no characters as targets": (npz(x=np.ones((1, 1)), y=letters("<U2", 0x41, 0x110000)), Format.NPZ, "", "not_utf8"),
+    "half a surrogate pair as a name": (
+        in_bytes(np.save, np.zeros(2, [("LENGTH", "f8")])).replace(b"LENGTH", rb"\ud800"),
+        Format.NPY,
+        "",
+        "not_utf8",
+    ),
     "bytes that are no text": (in_bytes(np.save, np.array([b"\xff\xff"])), Format.NPY, "", "not_utf8"),
 }
 
@@ -281,6 +299,28 @@ def test_bytes_of_no_format_that_is_read_say_so(content, read):
     with pytest.raises(UnsupportedFormat) as caught:
         read(content, None)
     assert caught.value.faults[0].allowed == tuple(Format)
+
+
+@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical], ids=str)
+@pytest.mark.parametrize("length", [4, 40])  # short strings are stored elsewhere than long ones
+@pytest.mark.parametrize(
+    ("write", "options"),
+    [
+        ("write_parquet", {}),
+        ("write_ipc", {}),
+        ("write_ipc", {"compat_level": pl.CompatLevel.oldest()}),
+        ("write_ipc_stream", {}),
+        ("write_ipc_stream", {"compat_level": pl.CompatLevel.oldest()}),
+    ],
+)
+def test_strings_of_bytes_that_are_no_text_are_refused(write, options, length, dtype, read, table):
+    words = pl.DataFrame({"w": pl.Series(["a", "QQQQ".ljust(length, "x"), None], dtype=dtype)})
+    content = in_bytes(getattr(words, write), compression="uncompressed", **options)
+    assert read(content, None).columns[0].n_unique == 2
+    table.unlink()
+    with pytest.raises(UnreadableTable):
+        read(content.replace(b"QQQQ", b"\xf5\xa8\xb6\xa1"), None)
+    assert not table.exists()
 
 
 @pytest.mark.slow
