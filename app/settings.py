@@ -59,6 +59,7 @@ class Settings(BaseSettings):
         default=100, description="Most uploads in pieces, of one owner, that are not complete."
     )
     upload_hours: Count = Field(default=24, description="How long an upload in pieces is kept.")
+    max_unpacked_bytes: Bytes = Field(default=8 * GIB, description="Most bytes that a packed upload may become.")
     max_inline_bytes: Bytes = Field(default=MIB, description="Largest `data` inside a job.")
     max_columns: Count = Field(default=20_000, description="Most columns of a dataset.")
     max_rows: Count = Field(default=1_000_000_000, description="Most rows of a dataset.")

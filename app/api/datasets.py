@@ -1,9 +1,7 @@
 """Datasets: upload, look, delete."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
@@ -12,45 +10,19 @@ from pydantic import TypeAdapter, ValidationError
 from app.api import file_names
 from app.api.answers import download, tagged, unless_known
 from app.api.deps import Cursor, IdempotencyKey, Installed, Limit, Owner, Reading
+from app.api.formats import BODIES, file_name, media_type, settle
 from app.api.multipart import MAX_OVERHEAD_BYTES, MEDIA_TYPE, Form
-from app.contract.base import ColumnName, Page
-from app.contract.datasets import Dataset, Format, Kind, Rows
+from app.contract.base import ColumnName, Name, Page
+from app.contract.datasets import Dataset, Format, Header, Kind, Rows
 from app.contract.profiles import MAX_COLUMNS, Profile
-from app.contract.uploads import DatasetFields
-from app.errors import Fault, InvalidRequest, TooLarge, UnsupportedFormat
+from app.contract.uploads import DatasetFields, Encoding, Separator
+from app.errors import Fault, InvalidRequest, TooLarge
 from app.services import datasets, profiles
 from app.services.once import RequestKey, fingerprint
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
-_MEDIA_TYPES = {"text/csv": Format.CSV, "application/csv": Format.CSV, "application/json": Format.JSON}
-_SENT_AS = {Format.CSV: "text/csv; charset=utf-8", Format.JSON: "application/json"}
 _KINDS = TypeAdapter(dict[str, Kind])
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a request says of a dataset beside its bytes."""
-
-    name: str | None
-    format: Format | None
-    kinds: Mapping[str, Kind]
-
-
-def named(
-    name: str | None, format: Format | None, *, sent_as: str | None, file_name: str | None = None
-) -> tuple[str, Format]:
-    """The dataset's name and format, by what the request says of them."""
-    path = PurePath(name or file_name or "dataset")
-    if format is None:
-        sent = (sent_as or "").partition(";")[0].strip().lower()
-        endings = {path.suffix.lower(), PurePath(file_name or "").suffix.lower()}
-        format = _MEDIA_TYPES.get(sent) or next((one for one in Format if f".{one}" in endings), None)
-    if format is None:
-        fault = Fault("?format", "Say which format it is.", "not_allowed", tuple(Format))
-        raise UnsupportedFormat("The format is not known from `format`, Content-Type or the ending of `name`.", [fault])
-    is_file_name = path.suffix.lower() == f".{format}" and path.stem
-    return (path.stem if is_file_name else str(path)), format
 
 
 def _kinds(
@@ -67,64 +39,55 @@ def _kinds(
 
 def _asked(
     kinds: Annotated[Mapping[str, Kind], Depends(_kinds)],
-    name: Annotated[
-        str | None,
+    name: Annotated[Name | None, Query(description="`penguins`, or a file's name.")] = None,
+    format: Annotated[
+        Format | None,
+        Query(description="null: told by the Content-Type, by the ending of `name` (`.csv.gz`), or by the bytes."),
+    ] = None,
+    separator: Annotated[
+        Separator | None, Query(description="Of CSV: an ASCII character (a tab is `%09`); null: it is guessed.")
+    ] = None,
+    encoding: Annotated[
+        Encoding | None,
         Query(
-            min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", description="`penguins`, or a file's name."
+            description="Of text: `utf-8`, `windows-1252`, `shift_jis`, …; null: told by a byte order mark, or guessed."
         ),
     ] = None,
-    format: Annotated[
-        Format | None, Query(description="null: told by the Content-Type, or by the ending of `name`.")
-    ] = None,
-) -> Asked:
-    return Asked(name, format, kinds)
+    header: Annotated[
+        Header,
+        Query(
+            description="Of CSV: whether the first line names the columns (else they are `column_0`, …). `auto`: it does, unless "
+            "it holds numbers where the lines below hold numbers, or values that all come again below."
+        ),
+    ] = Header.AUTO,
+) -> DatasetFields:
+    given: dict[str, Any] = {"name": name, "format": format, "kinds": kinds, "separator": separator, "encoding": encoding}
+    said = {word for word, value in given.items() if value} | ({"header"} if header is not Header.AUTO else set())
+    return DatasetFields.model_construct(said, **given, header=header)
 
 
-_FIELD = "May be a query parameter instead."
-_BODY = {
-    "required": True,
-    "content": {
-        "text/csv": {"schema": {"type": "string", "format": "binary"}},
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "description": '`{"columns": {"a": [1, 2]}}`, or `{"inputs": [[1, 2]], "targets": [[0]]}`.',
-            }
-        },
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "additionalProperties": False,
-                "properties": {
-                    "file": {
-                        "type": "string",
-                        "format": "binary",
-                        "description": "The dataset. Its file name and Content-Type tell name and format where nothing else does.",
-                    },
-                    "name": {"type": "string", "minLength": 1, "maxLength": 200, "description": _FIELD},
-                    "format": {"$ref": "#/components/schemas/Format", "description": _FIELD},
-                    "kinds": {"type": "string", "description": 'JSON: `{"zip": "categorical"}`. ' + _FIELD},
-                },
-            }
-        },
-    },
-}
-
-
-@router.post("", status_code=status.HTTP_201_CREATED, response_model=Dataset, openapi_extra={"requestBody": _BODY})
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    response_model=Dataset,
+    openapi_extra={"requestBody": {"required": True, "content": BODIES}},
+)
 async def create_dataset(
     request: Request,
     installed: Installed,
     owner: Owner,
     response: Response,
-    asked: Annotated[Asked, Depends(_asked)],
+    asked: Annotated[DatasetFields, Depends(_asked)],
     idempotency_key: IdempotencyKey = None,
 ) -> Dataset:
     """Upload a table as the body of the request, or as the part `file` of a form.
 
     It is stored as it came, read, and answered with what was found in each column. It is stored whole or not at all, and
     never changes. A large one can be sent in pieces: `POST /v1/uploads`.
+
+    CSV, JSON, JSON lines, Parquet, Arrow IPC (a file or a stream) and NumPy's `.npz` and `.npy` are read, packed by gzip or zstd
+    or not. What is guessed (the format, and of CSV the separator, the encoding and whether there is a header) is in `read` and
+    in `warnings`.
     """
     limit = installed.settings.max_dataset_bytes
     sent_as = request.headers.get("content-type", "")
@@ -132,20 +95,18 @@ async def create_dataset(
     most = limit + MAX_OVERHEAD_BYTES if is_form else limit
     if int(request.headers.get("content-length", 0)) > most:
         raise TooLarge(f"The body is larger than the {limit:,} bytes accepted here.")
-    name_and_format = None if is_form else named(asked.name, asked.format, sent_as=sent_as)
     with installed.blobs.writer(max_bytes=limit) as blob:
-        if name_and_format is None:
+        sent_name = None
+        if is_form:
             form = Form(sent_as, blob, most)
             await form.read(request.stream())
-            asked = _merged(asked, form.fields())
-            name_and_format = named(
-                asked.name, asked.format, sent_as=form.file_type, file_name=file_names.of_form(form.file_name)
-            )
+            asked, sent_as = _merged(asked, form.fields()), form.file_type or ""
+            sent_name = file_names.of_form(form.file_name)
         else:
             async for piece in request.stream():
                 blob.write(piece)
-        name, format = name_and_format
-        said = [] if not is_form else [repr((name, format, sorted(asked.kinds.items())))]
+        name, format, options = settle(asked, sent_as=sent_as, file_name=sent_name)
+        said = [repr((name, format, sorted(asked.kinds.items()), options))] if is_form else []
         answer = await run_in_threadpool(
             datasets.create,
             installed,
@@ -159,6 +120,7 @@ async def create_dataset(
             name=name,
             format=format,
             kinds=asked.kinds,
+            options=options,
         )
     response.headers["Location"] = f"/v1/datasets/{answer.body.id}"
     if answer.replayed:
@@ -166,17 +128,13 @@ async def create_dataset(
     return answer.body
 
 
-def _merged(query: Asked, form: DatasetFields) -> Asked:
+def _merged(query: DatasetFields, form: DatasetFields) -> DatasetFields:
     """Take each word from where it was said; said twice, it could mean two things."""
-    given = form.model_fields_set
-    twice = [
-        Fault(f"?{word}", "Given both here and in the form.", "repeated")
-        for word in ("name", "format", "kinds")
-        if word in given and getattr(query, word)
-    ]
+    both = sorted(query.model_fields_set & form.model_fields_set)
+    twice = [Fault(f"?{word}", "Given both here and in the form.", "repeated") for word in both]
     if twice:
         raise InvalidRequest("The request says something twice.", twice)
-    return Asked(query.name or form.name, query.format or form.format, query.kinds or form.kinds)
+    return form.model_copy(update={word: getattr(query, word) for word in query.model_fields_set})
 
 
 @router.get("", response_model=Page[Dataset])
@@ -228,8 +186,8 @@ def download_dataset(
 ) -> Response:
     """Give the bytes back as they were sent. Takes `Range`, and `If-Range` with the `ETag`."""
     dataset, path = datasets.content(installed, session, owner, dataset_id)
-    name = f"{dataset.name}.{dataset.format}"
-    return download(request, path, sha256=dataset.sha256, file_name=name, media_type=_SENT_AS[dataset.format])
+    sent_as, name = media_type(dataset), file_name(dataset)
+    return download(request, path, sha256=dataset.sha256, file_name=name, media_type=sent_as)
 
 
 @router.delete("/{dataset_id}", status_code=status.HTTP_204_NO_CONTENT)

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Header, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 
 from app.api.answers import tagged
-from app.api.datasets import named
 from app.api.deps import Asked, Installed, Owner, Reading
+from app.api.formats import settle
 from app.contract.datasets import Dataset
 from app.contract.uploads import Upload, UploadCreate
 from app.errors import TooSlow
@@ -33,7 +33,7 @@ def create_upload(fields: UploadCreate, installed: Installed, asked: Asked, resp
     Then `PATCH` the upload with one piece after the other, and `POST` its `complete`. Where a connection broke, ask with `GET` or
     `HEAD` how far it has come, and go on from there. `size_bytes` and `sha256` are checked at the end, if they are given.
     """
-    name, format = named(fields.name, fields.format, sent_as=None)
+    name, format, _ = settle(fields, sent_as=None)
     answer = uploads.create(installed, asked, fields, name=name, format=format)
     response.headers["Location"] = f"/v1/uploads/{answer.body.id}"
     if answer.replayed:

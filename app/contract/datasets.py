@@ -13,6 +13,26 @@ class Format(StrEnum):
 
     CSV = "csv"
     JSON = "json"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+    NPZ = "npz"
+    NPY = "npy"
+
+
+class Compression(StrEnum):
+    """How a dataset was packed when it was sent."""
+
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+
+class Header(StrEnum):
+    """Whether the first line of a CSV file names the columns."""
+
+    TRUE = "true"
+    FALSE = "false"
+    AUTO = "auto"
 
 
 class Kind(StrEnum):
@@ -48,6 +68,24 @@ class Column(Outgoing):
     role_hint: Annotated[RoleHint | None, Field(description="`target` for a column that inline data named so.")]
 
 
+class ReadAs(Outgoing):
+    """How the bytes were understood; null where the format leaves nothing to understand."""
+
+    encoding: Annotated[
+        str | None, Field(description="Of a text format: `utf-8`, `cp1252`, `utf-16`; guessed or as told.")
+    ]
+    separator: Annotated[str | None, Field(description="Between the values of a CSV file.")]
+    has_header: Annotated[bool | None, Field(description="Whether the first line of a CSV file names the columns.")]
+    compression: Annotated[Compression | None, Field(description="How the upload was packed.")]
+
+
+class Notice(Outgoing):
+    """What the sender of a dataset should know of how it was read."""
+
+    code: Annotated[str, Field(description="Stable name of the kind of notice: `renamed_column`.")]
+    message: str
+
+
 class Dataset(Outgoing):
     """A stored table. It never changes."""
 
@@ -59,6 +97,8 @@ class Dataset(Outgoing):
     n_rows: Annotated[int, Field(ge=1)]
     created_at: Time
     columns: list[Column]
+    read: ReadAs
+    warnings: Annotated[list[Notice], Field(description="Columns that were renamed or left out, what was guessed.")]
 
 
 class Rows(Outgoing):

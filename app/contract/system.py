@@ -27,6 +27,7 @@ class Limits(Outgoing):
     max_dataset_bytes: int
     max_open_uploads: int
     upload_hours: int
+    max_unpacked_bytes: int
     max_inline_bytes: int
     max_columns: int
     max_rows: int

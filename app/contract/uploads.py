@@ -2,11 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from app.contract.base import ColumnName, Incoming, Name, Outgoing, Time
-from app.contract.datasets import Format, Kind
+from app.contract.datasets import Format, Header, Kind
 
+Separator = Annotated[str, StringConstraints(min_length=1, max_length=1, pattern=r"^[\x01-\x09\x0b\x0c\x0e-!#-\x7e]$")]
+Encoding = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="Of the whole file, in hexadecimal.")]
 
 
@@ -14,7 +16,23 @@ class DatasetFields(Incoming):
     """What can be said of a dataset beside its bytes."""
 
     name: Annotated[Name | None, Field(description="`penguins`, or a file's name.")] = None
-    format: Annotated[Format | None, Field(description="null: told by the ending of the name.")] = None
+    format: Annotated[
+        Format | None, Field(description="null: told by the ending of the name (`.csv.gz`), or by the bytes.")
+    ] = None
+    separator: Annotated[Separator | None, Field(description="Of CSV: an ASCII character; null: it is guessed.")] = None
+    encoding: Annotated[
+        Encoding | None,
+        Field(
+            description="Of text: `utf-8`, `windows-1252`, `shift_jis`, …; null: told by a byte order mark, or guessed."
+        ),
+    ] = None
+    header: Annotated[
+        Header,
+        Field(
+            description="Of CSV: whether the first line names the columns (else they are `column_0`, …). `auto`: it does, unless "
+            "it holds numbers where the lines below hold numbers, or values that all come again below."
+        ),
+    ] = Header.AUTO
     kinds: Annotated[
         dict[ColumnName, Kind], Field(description='Overrides what is found: `{"zip": "categorical"}`.')
     ] = {}
@@ -34,8 +52,11 @@ class Upload(Outgoing):
 
     id: Annotated[str, Field(pattern="^upload_")]
     name: str
-    format: Format
+    format: Annotated[Format | None, Field(description="null: the bytes will tell.")]
     kinds: dict[str, Kind]
+    separator: str | None
+    encoding: str | None
+    header: Header
     size_bytes: Annotated[int | None, Field(description="Of the whole file, if it was told.")]
     sha256: Annotated[str | None, Field(description="Of the whole file, if it was told.")]
     offset: Annotated[int, Field(ge=0, description="Bytes that are stored; the next piece starts here.")]

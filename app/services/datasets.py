@@ -17,7 +17,7 @@ from app.store.ids import new_id
 from app.store.session import Session
 from app.store.tables import DatasetRow
 from app.tables.reader import TableReader
-from app.tables.summary import Limits
+from app.tables.summary import Limits, ReadOptions
 
 MAX_CELLS_SHOWN = 1_000_000
 
@@ -30,8 +30,9 @@ def create(
     blob: NewBlob,
     *,
     name: str,
-    format: Format,
+    format: Format | None,
     kinds: Mapping[str, Kind],
+    options: ReadOptions = ReadOptions(),  # noqa: B008
 ) -> Answer[Dataset]:
     """Read an upload as a table and store both, once for a key.
 
@@ -43,7 +44,9 @@ def create(
     if earlier is not None:
         return earlier
     reader = installation.uploads
-    row = store_files(installation, request.owner, blob, reader=reader, name=name, format=format, kinds=kinds)
+    row = store_files(
+        installation, request.owner, blob, reader=reader, name=name, format=format, kinds=kinds, options=options
+    )
     try:
         with installation.database.transaction() as session:
             answer = once(session, request, Dataset, lambda: (row.id, add(installation, session, row)))
@@ -62,8 +65,9 @@ def store_files(
     *,
     reader: TableReader,
     name: str,
-    format: Format,
+    format: Format | None,
     kinds: Mapping[str, Kind],
+    options: ReadOptions = ReadOptions(),  # noqa: B008
 ) -> DatasetRow:
     """Put the bytes and the table read from them on disk; give the row that makes them a dataset once it is added."""
     if blob.size_bytes == 0:
@@ -73,7 +77,7 @@ def store_files(
     table = table_path(installation, dataset_id)
     table.parent.mkdir(parents=True, exist_ok=True)
     try:
-        summary = reader.read_table(blob.path, format, kinds, table, Limits.of(installation.settings))
+        summary = reader.read_table(blob.path, format, kinds, table, Limits.of(installation.settings), options)
         blob.publish(installation.blobs.path(contents.staged(dataset_id)))
     except BaseException:
         installation.blobs.delete(contents.staged(dataset_id))
@@ -83,11 +87,13 @@ def store_files(
         id=dataset_id,
         owner=owner,
         name=name,
-        format=format,
+        format=summary.format,
         size_bytes=blob.size_bytes,
         sha256=blob.sha256,
         n_rows=summary.n_rows,
         columns=[column.model_dump(mode="json") for column in summary.columns],
+        read=summary.read.model_dump(mode="json"),
+        warnings=[notice.model_dump(mode="json") for notice in summary.warnings],
         created_at=now(),
     )
 

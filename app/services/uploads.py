@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from app.contract.datasets import Dataset, Format, Kind
+from app.contract.datasets import Dataset, Format, Header, Kind
 from app.contract.uploads import Upload, UploadCreate
 from app.errors import (
     Fault,
@@ -22,13 +22,14 @@ from app.store.blobs import Busy, Growing
 from app.store.ids import new_id
 from app.store.session import Session
 from app.store.tables import UploadRow
+from app.tables.summary import ReadOptions
 
 # What a killed process may lose of a piece that it was receiving.
 SAVE_EVERY_BYTES = 8 * 2**20
 
 
 def create(
-    installation: Installation, request: RequestKey, fields: UploadCreate, *, name: str, format: Format
+    installation: Installation, request: RequestKey, fields: UploadCreate, *, name: str, format: Format | None
 ) -> Answer[Upload]:
     """Begin an upload, once for a key.
 
@@ -49,6 +50,9 @@ def create(
             name=name,
             format=format,
             kinds=dict(fields.kinds),
+            separator=fields.separator,
+            encoding=fields.encoding,
+            header=fields.header,
             size_bytes=fields.size_bytes,
             sha256=fields.sha256,
             offset=0,
@@ -240,8 +244,9 @@ def _make_dataset(installation: Installation, row: UploadRow, file: Growing) -> 
         file,
         reader=installation.uploads,
         name=row.name,
-        format=Format(row.format),
+        format=None if row.format is None else Format(row.format),
         kinds={column: Kind(kind) for column, kind in row.kinds.items()},
+        options=ReadOptions(separator=row.separator, encoding=row.encoding, header=Header(row.header)),
     )
     try:
         with installation.database.transaction() as session:

@@ -52,6 +52,8 @@ class DatasetRow(Row):
     sha256: Mapped[str]
     n_rows: Mapped[int]
     columns: Mapped[list[Json]]
+    read: Mapped[Json]
+    warnings: Mapped[list[Json]]
     created_at: Mapped[datetime]
 
     __table_args__ = (Index("ix_datasets_owner_id", "owner", "id"), Index("ix_datasets_sha256", "sha256"))
@@ -65,8 +67,11 @@ class UploadRow(Row):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     owner: Mapped[str] = mapped_column(String(200))
     name: Mapped[str]
-    format: Mapped[str]
+    format: Mapped[str | None]
     kinds: Mapped[Json]
+    separator: Mapped[str | None]
+    encoding: Mapped[str | None]
+    header: Mapped[str]
     size_bytes: Mapped[int | None]
     sha256: Mapped[str | None]
     offset: Mapped[int]

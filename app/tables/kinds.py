@@ -1,31 +1,21 @@
 """What kind each column is, decided over all of its rows, and its values in that kind."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-import numpy as np
 import polars as pl
 
-from app.contract.datasets import Kind
+from app.contract.datasets import Kind, Notice
 from app.errors import Fault, InvalidRequest, UnreadableTable
-from app.tables.faults import MAX_FAULTS, pointer, shown, unknown_column
-from app.tables.source import Source
-from app.tables.words import FALSE, ISO_TIME, MISSING, TRUE
+from app.tables.batches import aggregated
+from app.tables.faults import MAX_FAULTS, listed, pointer, shown, unknown_column
+from app.tables.forms import COMMA_NUMBER, FALSES, MISSINGS, NUMBER_MISSINGS, TRUES, Forms, look
+from app.tables.moments import day_of, month_or_day, stripped, time_of
+from app.tables.source import Source, large_integers
+from app.tables.times import Form, form_of
 
 MAX_ROWS_NAMED = 3
-
-
-def _in_any_case(words: Iterable[str]) -> tuple[str, ...]:
-    """Give every spelling: to look these up is ten times as fast as to lower every value."""
-    spelled = {"".join(letters) for word in words for letters in product(*({c, c.upper()} for c in word))}
-    return tuple(sorted(spelled))
-
-
-_MISSING = _in_any_case(MISSING)
-_TRUE = _in_any_case(TRUE)
-_FALSE = _in_any_case(FALSE)
-_WORDS = _TRUE + _FALSE
+ISO_DAY_BYTES = len("2024-01-31")
 
 
 @dataclass(frozen=True)
@@ -36,11 +26,12 @@ class Typed:
     values: pl.Expr
 
 
-def decide(source: Source, kinds: Mapping[str, Kind]) -> dict[str, Typed]:
-    """Decide the kind of every column.
+def decide(source: Source, kinds: Mapping[str, Kind]) -> tuple[dict[str, Typed], tuple[Notice, ...]]:
+    """Decide the kind of every column, and say what is worth knowing of that.
 
     `kinds` overrules what the values look like. A column of numbers of which one is not finite (`inf`, or too large for 64 bits,
-    as 1e400 is) is refused: as numbers it cannot be trained on, and as text it would silently be no number.
+    as 1e400 is) is refused: as numbers it cannot be trained on, and as text it would silently be no number. Integers beyond
+    2**53 would lose digits as numbers, so their column is text.
 
     Raises:
         InvalidRequest: `kinds` names an unknown column, or a kind that the values do not have.
@@ -49,103 +40,45 @@ def decide(source: Source, kinds: Mapping[str, Kind]) -> dict[str, Typed]:
     faults = [unknown_column(pointer("kinds", name), name, source.names) for name in kinds if name not in source.names]
     found = _Found(source, faults)
     schema = source.frame.collect_schema()
-    texts = [name for name in source.names if schema[name] == pl.String]
-    typed = {name: _of_values(name, schema[name], source) for name in source.names if name not in texts}
-    seen = _look(source, texts, kinds)
+    texts = [name for name in source.names if schema[name] == pl.String and name not in source.given]
+    seen = look(source, texts, kinds)
+    looks = _look_at_numbers(source, schema)
+    others = [name for name in source.names if name not in seen]
+    typed = {name: _of_values(name, schema[name], found, kinds.get(name), looks) for name in others}
+    firsts = {name: seen[name].first for name in texts if name not in kinds and seen[name].may_be_times}
+    times = found.whole_times(firsts)
     for name in texts:
         wanted = kinds.get(name)
-        typed[name] = _inferred(name, seen, found) if wanted is None else _overruled(name, wanted, seen, found)
+        typed[name] = _inferred(name, seen, found, times) if wanted is None else _overruled(name, wanted, seen, found)
     if faults:
         raise InvalidRequest("the kinds do not fit the values", faults[:MAX_FAULTS])
     if found.infinite:
         raise UnreadableTable("the table holds numbers that are not finite", found.infinite[:MAX_FAULTS])
-    return {name: typed[name] for name in source.names}
+    return {name: typed[name] for name in source.names}, found.notices()
 
 
 def text_of(name: str) -> pl.Expr:
     """Give a text column with missing values as null, and the others as they were written."""
-    column = pl.col(name)
-    return pl.when(_is_missing(name)).then(None).otherwise(column)
-
-
-def _stripped(name: str) -> pl.Expr:
-    return pl.col(name).str.strip_chars()
+    return pl.when(stripped(name).is_in(MISSINGS)).then(None).otherwise(pl.col(name))
 
 
 def _is_missing(name: str) -> pl.Expr:
-    return _stripped(name).is_in(_MISSING)
+    return stripped(name).is_in(NUMBER_MISSINGS)
 
 
-def _number(name: str) -> pl.Expr:
-    return _stripped(name).cast(pl.Float64, strict=False).fill_nan(None)
+def _number(name: str, *, has_comma: bool = False) -> pl.Expr:
+    text = stripped(name)
+    if has_comma:
+        text = pl.when(text.str.contains(COMMA_NUMBER)).then(
+            text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+        )
+    return text.cast(pl.Float64, strict=False).fill_nan(None)
 
 
 def _truth(name: str) -> pl.Expr:
-    word, number = _stripped(name), _number(name)
-    true, false = word.is_in(_TRUE) | (number == 1), word.is_in(_FALSE) | (number == 0)
+    word, number = stripped(name), _number(name)
+    true, false = word.is_in(TRUES) | (number == 1), word.is_in(FALSES) | (number == 0)
     return pl.when(true).then(True).when(false).then(False).otherwise(None)
-
-
-def _time(name: str) -> pl.Expr:
-    """Give the UTC time that an ISO 8601 date or time names; see `words.seconds` for the same of one text."""
-    text = pl.when(_stripped(name).str.contains(ISO_TIME)).then(_stripped(name).str.replace(" ", "T", literal=True))
-    zone = text.str.extract(r"T.*([+-]\d{2}:?\d{2})$").str.replace(":", "", literal=True)
-    naive = text.str.replace(r"(T[^Z+-]*)(Z|[+-].*)$", "$1")
-    length = naive.str.len_bytes()
-    full = pl.when(length == 10).then(naive + "T00:00:00").when(length == 16).then(naive + ":00").otherwise(naive)
-    minutes = zone.str.slice(1, 2).cast(pl.Int64) * 60 + zone.str.slice(3, 2).cast(pl.Int64)
-    offset = pl.when(zone.str.starts_with("-")).then(-minutes).otherwise(minutes).fill_null(0)
-    local = full.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", strict=False, time_unit="us")
-    return local - pl.duration(minutes=offset)
-
-
-@dataclass
-class _Forms:
-    """How many values of a text column, so far, are of which form."""
-
-    present: int = 0
-    numbers: int = 0
-    infinite: int = 0
-    zero_or_one: int = 0
-    words: int = 0
-    first: str | None = None  # the first value that is no number
-
-    @property
-    def is_text(self) -> bool:
-        """Tell whether the column holds strings, whatever follows."""
-        return self.first is not None and self.words == 0 and not self.first[:4].isdigit()
-
-    def add(self, column: pl.Series) -> None:
-        """Count the next values."""
-        text = column.str.strip_chars()
-        numbers = text.cast(pl.Float64, strict=False).to_numpy()
-        others = np.isnan(numbers)
-        n_others = int(np.count_nonzero(others))
-        self.present += len(text) - n_others
-        self.numbers += len(text) - n_others
-        self.infinite += int(np.count_nonzero(np.isinf(numbers)))
-        self.zero_or_one += int(np.count_nonzero((numbers == 0) | (numbers == 1)))
-        if n_others:
-            self._add_words(text.filter(pl.Series(others)))
-
-    def _add_words(self, text: pl.Series) -> None:
-        present = text.filter(~text.is_in(_MISSING))
-        self.present += len(present)
-        self.words += int(np.count_nonzero(present.is_in(_WORDS).to_numpy()))
-        if self.first is None and len(present):
-            self.first = present[0]
-
-
-def _look(source: Source, names: Sequence[str], overruled: Collection[str]) -> dict[str, _Forms]:
-    """Count over all rows which forms the values have, in one pass over the source."""
-    forms = {name: _Forms() for name in names}
-    if names:
-        for batch in source.frame.select(names).collect_batches(maintain_order=True):
-            for column in batch.iter_columns():
-                one = forms[column.name]
-                if column.name in overruled or not one.is_text:
-                    one.add(column)
-    return forms
 
 
 @dataclass
@@ -154,9 +87,9 @@ class _Found:
 
     source: Source
     faults: list[Fault]
-
-    def __post_init__(self) -> None:
-        self.infinite: list[Fault] = []
+    infinite: list[Fault] = field(default_factory=list)
+    large: list[str] = field(default_factory=list)  # columns of integers that would lose digits as numbers
+    ambiguous: list[str] = field(default_factory=list)  # columns of dates of which the month cannot be told
 
     def where(self, name: str, wrong: pl.Expr) -> str:
         """Say which rows hold the wrong values, and the first few of them."""
@@ -166,9 +99,9 @@ class _Found:
         )
         return ", ".join(f"row {row} holds {shown(value)}" for row, value in rows.select(index, name).rows())
 
-    def refuse_infinite(self, name: str) -> None:
+    def refuse_infinite(self, name: str, number: pl.Expr) -> None:
         """Refuse numbers that are not finite."""
-        where = self.where(name, _number(name).is_infinite())
+        where = self.where(name, number.is_infinite())
         message = f"column {shown(name)}: {where}, which is not a finite number"
         self.infinite.append(Fault("", message, "not_finite"))
 
@@ -176,32 +109,84 @@ class _Found:
         """Refuse an override if a value is not of that kind."""
         wrong = self.where(name, values.is_null() & ~_is_missing(name) & pl.col(name).is_not_null())
         if wrong:
-            self.faults.append(Fault(pointer("kinds", name), f"not {kind}: {wrong}", "impossible_kind"))
+            hint = "; whether the day or the month is first cannot be told" if name in self.ambiguous else ""
+            self.faults.append(Fault(pointer("kinds", name), f"not {kind}: {wrong}{hint}", "impossible_kind"))
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Say what was decided though it might be meant otherwise."""
+        found = []
+        if self.large:
+            found.append(large_integers(self.large))
+        if self.ambiguous:
+            which = listed(shown(name) for name in self.ambiguous)
+            message = (
+                f"The dates of {which} are not read as such: whether the day or the month is first cannot be told."
+            )
+            found.append(Notice(code="ambiguous_dates", message=message))
+        return tuple(found)
+
+    def times(self, firsts: Mapping[str, str | None]) -> dict[str, pl.Expr]:
+        """Give columns as times, each in the form of its first value; null where the month cannot be told."""
+        frame = self.source.frame
+        forms = {name: form_of(first or "") or Form.ISO for name, first in firsts.items()}
+        iso = [name for name, form in forms.items() if form is Form.ISO]
+        longest = aggregated(frame, [stripped(name).str.len_bytes().max() for name in iso])
+        short = {name for name, length in zip(iso, longest, strict=True) if (length or 0) <= ISO_DAY_BYTES}
+        slashed = [name for name, form in forms.items() if form is Form.DAY_FIRST]
+        largest = aggregated(frame, [one for name in slashed for one in month_or_day(name)])
+        for name, first, second in zip(slashed, largest[::2], largest[1::2], strict=True):
+            if (second or 0) > 12 >= (first or 0):
+                forms[name] = Form.MONTH_FIRST
+            elif (first or 0) <= 12:
+                self.ambiguous.append(name)
+        return {
+            name: pl.lit(None, pl.Datetime("us"))
+            if name in self.ambiguous
+            else day_of(name)
+            if name in short
+            else time_of(name, form)
+            for name, form in forms.items()
+        }
+
+    def whole_times(self, firsts: Mapping[str, str | None]) -> dict[str, pl.Expr]:
+        """Give the columns of which every value is a time."""
+        times = self.times(firsts)
+        wrong = [(time.is_null() & ~_is_missing(name)).sum() for name, time in times.items()]
+        n_wrong = dict(zip(times, aggregated(self.source.frame, wrong), strict=True))
+        return {name: time for name, time in times.items() if not n_wrong[name]}
 
 
-def _inferred(name: str, seen: Mapping[str, _Forms], found: _Found) -> Typed:
+def _inferred(name: str, seen: Mapping[str, Forms], found: _Found, times: Mapping[str, pl.Expr]) -> Typed:
     counts = seen[name]
-    quoted = name in found.source.quoted
     if not counts.present:
         return Typed(Kind.NUMERIC, pl.lit(None, pl.Float64))
-    if counts.zero_or_one == counts.present and not quoted:
-        return Typed(Kind.BOOLEAN, _number(name).cast(pl.UInt8))
-    if counts.words == counts.present and not quoted:
-        return Typed(Kind.BOOLEAN, _truth(name))
-    if counts.numbers == counts.present and not quoted:
-        if counts.infinite:
-            found.refuse_infinite(name)
-        return Typed(Kind.NUMERIC, _number(name))
-    if counts.first is not None and counts.first[:4].isdigit() and not found.where(name, _is_no_time(name)):
-        return Typed(Kind.DATETIME, _time(name))
+    if name not in found.source.quoted:
+        plain = _plain(name, counts, found)
+        if plain is not None:
+            return plain
+    if name in times:
+        return Typed(Kind.DATETIME, times[name])
     return Typed(None, text_of(name))
 
 
-def _is_no_time(name: str) -> pl.Expr:
-    return _time(name).is_null() & ~_is_missing(name)
+def _plain(name: str, counts: Forms, found: _Found) -> Typed | None:
+    """Type a column of truth values or numbers."""
+    if counts.zero_or_one == counts.present:
+        return Typed(Kind.BOOLEAN, _number(name).cast(pl.UInt8))
+    if counts.words == counts.present:
+        return Typed(Kind.BOOLEAN, _truth(name))
+    if not counts.are_numbers:
+        return None
+    if counts.large:
+        found.large.append(name)
+        return Typed(None, text_of(name))
+    number = _number(name, has_comma=counts.have_commas)
+    if counts.infinite:
+        found.refuse_infinite(name, number)
+    return Typed(Kind.NUMERIC, number)
 
 
-def _overruled(name: str, kind: Kind, seen: Mapping[str, _Forms], found: _Found) -> Typed:
+def _overruled(name: str, kind: Kind, seen: Mapping[str, Forms], found: _Found) -> Typed:
     counts = seen[name]
     if kind in {Kind.CATEGORICAL, Kind.TEXT}:
         return Typed(kind, text_of(name))
@@ -211,19 +196,41 @@ def _overruled(name: str, kind: Kind, seen: Mapping[str, _Forms], found: _Found)
             values = _number(name).cast(pl.UInt8, strict=False)
         found.holds(name, kind, _truth(name))
         return Typed(kind, values)
-    values = _number(name) if kind is Kind.NUMERIC else _time(name)
+    is_number = kind is Kind.NUMERIC
+    values = _number(name, has_comma=counts.have_commas) if is_number else found.times({name: counts.first})[name]
     found.holds(name, kind, values)
-    if kind is Kind.NUMERIC and counts.infinite:
-        found.refuse_infinite(name)
+    if is_number and counts.infinite:
+        found.refuse_infinite(name, values)
     return Typed(kind, values)
 
 
-def _of_values(name: str, dtype: pl.DataType, source: Source) -> Typed:
-    """Give the kind of a column that was sent as numbers or truth values."""
+def _look_at_numbers(source: Source, schema: pl.Schema) -> dict[str, tuple[bool, bool]]:
+    """Tell of each column that was sent as numbers whether it holds 0 and 1 only, and whether one is infinite."""
+    names = [name for name in source.names if schema[name] == pl.Float64]
+    if not names:
+        return {}
+    bits = aggregated(source.frame, [pl.col(name).drop_nulls().is_in([0.0, 1.0]).all() for name in names])
+    infinite = aggregated(source.frame, [pl.col(name).is_infinite().any() for name in names])
+    return dict(zip(names, zip(bits, infinite, strict=True), strict=True))
+
+
+def _of_values(
+    name: str, dtype: pl.DataType, found: _Found, wanted: Kind | None, looks: Mapping[str, tuple[bool, bool]]
+) -> Typed:
+    """Give the kind of a column that was sent as numbers, times or truth values, or whose kind its type says."""
+    column = pl.col(name)
+    if name in found.source.given:
+        if wanted not in {None, found.source.given[name]}:
+            message = f"not {wanted}: the column holds values that are left out"
+            found.faults.append(Fault(pointer("kinds", name), message, "impossible_kind"))
+        return Typed(found.source.given[name], text_of(name) if dtype == pl.String else pl.lit(None, pl.String))
     if dtype == pl.Boolean:
-        return Typed(Kind.BOOLEAN, pl.col(name))
+        return Typed(Kind.BOOLEAN, column)
     if dtype == pl.Null:
         return Typed(Kind.NUMERIC, pl.lit(None, pl.Float64))
-    column = pl.col(name)
-    only_bits = source.frame.select(column.drop_nulls().is_in([0.0, 1.0]).all()).collect().item()
-    return Typed(Kind.BOOLEAN, column.cast(pl.UInt8)) if only_bits else Typed(Kind.NUMERIC, column)
+    if isinstance(dtype, pl.Datetime):
+        return Typed(Kind.DATETIME, column)
+    only_bits, is_infinite = looks[name]
+    if is_infinite:
+        found.refuse_infinite(name, column)
+    return Typed(Kind.BOOLEAN, column.cast(pl.UInt8)) if only_bits and wanted is None else Typed(Kind.NUMERIC, column)

@@ -16,7 +16,7 @@ from app.contract.profiles import ColumnProfile
 from app.errors import DescentError, Unavailable, UnreadableTable
 from app.tables.choice import Choice
 from app.tables.fitted import Fitted
-from app.tables.summary import Limits, TableSummary
+from app.tables.summary import Limits, ReadOptions, TableSummary
 from app.tables.suspects import Suspects
 
 _START = "import sys; sys.path[:] = {path!r}; from app.tables.child import serve; serve({descriptor}, {memory_bytes})"
@@ -39,17 +39,18 @@ class TableReader:
     def read_table(
         self,
         source: Path,
-        format: Format,
+        format: Format | None,
         kinds: Mapping[str, Kind],
         table: Path,
         limits: Limits,
+        options: ReadOptions = ReadOptions(),  # noqa: B008
         *,
         timeout_s: float | None = None,
     ) -> TableSummary:
         """Read an upload into a typed table; see `reading.read_table`."""
         try:
             summary: TableSummary = self._call(
-                "read_table", (source, format, dict(kinds), table, limits), {}, timeout_s
+                "read_table", (source, format, dict(kinds), table, limits, options), {}, timeout_s
             )
         except DescentError:
             for left in table.parent.glob(f".{table.name}.*"):  # a child that was killed leaves its temporary file
@@ -165,7 +166,7 @@ class TableReader:
         except TimeoutError:
             error = UnreadableTable("reading the dataset took longer than this installation allows", code="too_slow")
         except (EOFError, OSError):
-            error = UnreadableTable("reading the dataset failed, most likely for lack of memory")
+            error = UnreadableTable("reading the dataset failed: the file is damaged, or needs too much memory")
         if self._closed:
             raise Unavailable("the service is stopping")
         self._restart()

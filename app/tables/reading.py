@@ -2,7 +2,6 @@
 
 import math
 import os
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,13 @@ from typing import Any
 import polars as pl
 
 from app.contract.datasets import Column, Format, Kind, RoleHint
-from app.errors import TooLarge, UnreadableTable, UnsupportedFormat
+from app.errors import Fault, UnreadableTable
+from app.tables.batches import AT_ONCE, aggregated
 from app.tables.kinds import Typed, decide
-from app.tables.source import Source, csv_source, json_source
-from app.tables.summary import Limits, TableSummary
+from app.tables.opening import open_upload
+from app.tables.scratch import scratch_beside
+from app.tables.source import Source
+from app.tables.summary import Limits, ReadOptions, TableSummary
 from app.tables.words import plain_number
 
 __all__ = ["Limits", "TableSummary", "as_json", "column_groups", "preview", "read_table"]
@@ -24,11 +26,22 @@ CELLS_AT_ONCE = 4_000_000
 ROWS_A_BATCH = 65_536
 
 
-def read_table(source: Path, format: Format, kinds: Mapping[str, Kind], table: Path, limits: Limits) -> TableSummary:
+def read_table(
+    source: Path,
+    format: Format | None,
+    kinds: Mapping[str, Kind],
+    table: Path,
+    limits: Limits,
+    options: ReadOptions = ReadOptions(),  # noqa: B008
+) -> TableSummary:
     """Read an upload into a typed table: whole, or not at all.
 
     The table has a column for each of the upload's: numeric as Float64, boolean as Boolean or (written as 0 and 1) UInt8,
     datetime as Datetime in UTC, categorical and text as String.
+
+    Args:
+        format: None: it is found by the bytes.
+        options: What is said of a text file instead of having it guessed.
 
     Raises:
         UnreadableTable: The bytes are not a table; the faults say why.
@@ -36,12 +49,15 @@ def read_table(source: Path, format: Format, kinds: Mapping[str, Kind], table: P
         TooLarge: There are more rows or columns than accepted.
     """
     try:
-        opened = _open(source, format, kinds, limits)
-        typed = decide(opened, kinds)
-        _write(opened, typed, table)
-        return TableSummary(opened.n_rows, tuple(_columns(table, opened, typed)))
+        with scratch_beside(table) as make_path:
+            found, opened = open_upload(source, format, kinds, limits, options, make_path)
+            typed, notices = decide(opened, kinds)
+            _write(opened, typed, table, make_path())
+            columns = tuple(_columns(table, opened, typed))
+        return TableSummary(opened.n_rows, columns, found, opened.read, opened.notices + notices)
     except pl.exceptions.PolarsError as error:
-        raise UnreadableTable(f"the {format} could not be read: {str(error).splitlines()[0][:200]}") from error
+        message = f"the {format or 'file'} could not be read: {str(error).splitlines()[0][:200]}"
+        raise UnreadableTable(message, [Fault("", message, "damaged")]) from error
 
 
 def preview(table: Path, limit: int, offset: int = 0) -> list[dict[str, Any]]:
@@ -63,31 +79,20 @@ def column_groups(names: Sequence[str], n_rows: int) -> Iterator[Sequence[str]]:
         yield names[start : start + size]
 
 
-def _open(source: Path, format: Format, kinds: Mapping[str, Kind], limits: Limits) -> Source:
-    match format:
-        case Format.CSV:
-            return csv_source(source, limits)
-        case Format.JSON:
-            return json_source(source, kinds, limits)
-        case _:
-            raise UnsupportedFormat(f"the format {format} is not read")
-
-
-def _write(source: Source, typed: Mapping[str, Typed], table: Path) -> None:
-    temporary = table.with_name(f".{table.name}.{secrets.token_hex(8)}")
-    try:
-        columns = [column.values.alias(name) for name, column in typed.items()]
-        source.frame.select(columns).sink_ipc(temporary, record_batch_size=ROWS_A_BATCH, engine="streaming")
-        n_rows = pl.scan_ipc(temporary, glob=False).select(pl.len()).collect().item()
-        if n_rows != source.n_rows:
-            raise UnreadableTable(f"the file has {source.n_rows:,} rows by its line ends, and {n_rows:,} by its quotes")
-        _sync(temporary)
-        temporary.replace(table)
-        _sync(table.parent)
-    except OSError as error:
-        raise TooLarge(f"the table could not be stored: {os.strerror(error.errno or 0)}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+def _write(source: Source, typed: Mapping[str, Typed], table: Path, temporary: Path) -> None:
+    columns = [column.values.alias(name) for name, column in typed.items()]
+    # To look for what expressions have in common takes the square of their number.
+    planned = pl.QueryOptFlags(comm_subexpr_elim=len(columns) <= AT_ONCE)
+    source.frame.select(columns).sink_ipc(
+        temporary, record_batch_size=ROWS_A_BATCH, engine="streaming", optimizations=planned
+    )
+    n_rows = pl.scan_ipc(temporary, glob=False).select(pl.len()).collect().item()
+    if n_rows != source.n_rows:
+        message = f"the file has {source.n_rows:,} rows by its line ends, and {n_rows:,} by its quotes"
+        raise UnreadableTable(message, [Fault("", message, "unclear_rows")])
+    _sync(temporary)
+    temporary.replace(table)
+    _sync(table.parent)
 
 
 def _sync(path: Path) -> None:
@@ -100,25 +105,38 @@ def _sync(path: Path) -> None:
 
 
 def _columns(table: Path, source: Source, typed: Mapping[str, Typed]) -> Iterator[Column]:
-    frame = pl.scan_ipc(table, glob=False)
+    """Describe each column. A large one is passed over in batches, so that memory does not grow with the table."""
+    stored = pl.scan_ipc(table, glob=False)
     for names in column_groups(list(typed), source.n_rows):
-        held = frame.select(names).collect()
-        numbers = held.select(
-            pl.col(name).cast(pl.Float64) for name in names if typed[name].kind in {Kind.NUMERIC, Kind.BOOLEAN}
-        )
-        moments = _moments(numbers)
-        counts = zip(held.null_count().row(0), held.select(pl.all().drop_nulls().n_unique()).row(0), names, strict=True)
-        for n_missing, n_unique, name in counts:
-            kind = typed[name].kind or _kind_of_text(n_unique, source.n_rows - n_missing)
+        is_large = len(names) * source.n_rows > CELLS_AT_ONCE
+        frame = stored.select(names) if is_large else stored.select(names).collect()
+        moments = _moments(frame, [name for name in names if typed[name].kind in {Kind.NUMERIC, Kind.BOOLEAN}])
+        n_missing = aggregated(frame, [pl.col(name).null_count() for name in names])
+        n_unique = _n_unique(frame, names, source.n_rows)
+        for place, name in enumerate(names):
+            kind = typed[name].kind or _kind_of_text(n_unique[place], source.n_rows - n_missing[place])
             yield Column(
                 name=name,
                 kind=kind,
-                n_missing=n_missing,
-                n_unique=n_unique,
+                n_missing=n_missing[place],
+                n_unique=n_unique[place],
                 **moments.get(name, {"min": None, "max": None, "mean": None, "std": None}),
-                categories=_categories(held[name], kind),
+                categories=_categories(frame, name, kind),
                 role_hint=RoleHint.TARGET if name in source.targets else None,
             )
+
+
+def _n_unique(frame: pl.DataFrame | pl.LazyFrame, names: Sequence[str], n_rows: int) -> list[int]:
+    """Count the different values of each column; of many rows only those of a part of the hashes at a time."""
+    n_parts = -(-n_rows // CELLS_AT_ONCE)
+    values = [pl.col(name).drop_nulls() for name in names]
+    if n_parts == 1:
+        return aggregated(frame, [one.n_unique() for one in values])
+    parts = (
+        aggregated(frame, [one.filter(one.hash() % n_parts == part).n_unique() for one in values])
+        for part in range(n_parts)
+    )
+    return [sum(counts) for counts in zip(*parts, strict=True)]
 
 
 def _kind_of_text(n_unique: int, n_present: int) -> Kind:
@@ -127,15 +145,18 @@ def _kind_of_text(n_unique: int, n_present: int) -> Kind:
     return Kind.CATEGORICAL if few else Kind.TEXT
 
 
-def _moments(numbers: pl.DataFrame) -> dict[str, dict[str, float | None]]:
+def _moments(frame: pl.DataFrame | pl.LazyFrame, names: Sequence[str]) -> dict[str, dict[str, float | None]]:
     """Give minimum, maximum, mean and standard deviation, computed at a scale at which nothing overflows."""
-    names = numbers.columns
     if not names:
         return {}
-    low, high = numbers.select(pl.all().min()).row(0), numbers.select(pl.all().max()).row(0)
+    numbers = [pl.col(name).cast(pl.Float64) for name in names]
+
+    low = aggregated(frame, [one.min() for one in numbers])
+    high = aggregated(frame, [one.max() for one in numbers])
     scales = [_power_of_two(max(abs(a), abs(b))) if a is not None else 1.0 for a, b in zip(low, high, strict=True)]
-    scaled = numbers.select(pl.col(name) / scale for name, scale in zip(names, scales, strict=True))
-    means, stds = scaled.select(pl.all().mean()).row(0), scaled.select(pl.all().std(ddof=0)).row(0)
+    scaled = [one / scale for one, scale in zip(numbers, scales, strict=True)]
+    means = aggregated(frame, [one.mean() for one in scaled])
+    stds = aggregated(frame, [one.std(ddof=0) for one in scaled])
     return {
         name: {"min": a, "max": b, "mean": mean and mean * scale, "std": std and std * scale}
         for name, a, b, mean, std, scale in zip(names, low, high, means, stds, scales, strict=True)
@@ -146,11 +167,10 @@ def _power_of_two(magnitude: float) -> float:
     return math.ldexp(1.0, max(math.frexp(magnitude)[1] - 100, 0))
 
 
-def _categories(values: pl.Series, kind: Kind) -> list[str] | None:
-    if kind is Kind.BOOLEAN:
-        present = values.drop_nulls().unique().sort().to_list()
-        return [("false", "true")[value] if isinstance(value, bool) else str(value) for value in present]
-    if kind is Kind.CATEGORICAL:
-        found: list[str] = values.drop_nulls().unique().sort().head(MAX_CATEGORIES).to_list()
-        return found
-    return None
+def _categories(frame: pl.DataFrame | pl.LazyFrame, name: str, kind: Kind) -> list[str] | None:
+    if kind not in {Kind.BOOLEAN, Kind.CATEGORICAL}:
+        return None
+    found = frame.select(pl.col(name).drop_nulls().unique())
+    values = (found.collect(engine="streaming") if isinstance(found, pl.LazyFrame) else found).to_series()
+    present = values.sort().head(MAX_CATEGORIES).to_list()
+    return [("false", "true")[value] if isinstance(value, bool) else str(value) for value in present]

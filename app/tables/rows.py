@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.contract.datasets import Kind
 from app.errors import Fault, InvalidRequest
 from app.tables.faults import MAX_ALLOWED, MAX_FAULTS, pointer, shown
-from app.tables.words import as_text, plain_number, seconds, truth
+from app.tables.words import as_text, is_missing_number, plain_number, seconds, truth
 
 Numbers = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -98,7 +98,7 @@ def to_numbers(values: Sequence[Sequence[Any]], fields: Sequence[Field], faults:
     numbers = np.full(shape, np.nan)
     for place, row in enumerate(values):
         for column, (one, value) in enumerate(zip(fields, row, strict=True)):
-            if value is not None:
+            if value is not None and not (isinstance(value, str) and is_missing_number(value)):
                 numbers[place, column] = _number(value, one, place, faults)
             elif not one.nullable:
                 faults.add(
@@ -126,7 +126,7 @@ def _number(value: object, one: Field, row: int, faults: RowFaults) -> float:
         number = None
     if number is None or np.isinf(number):
         wanted = {Kind.NUMERIC: "a finite number", Kind.BOOLEAN: "true, false, 0 or 1"}.get(
-            one.kind, "an ISO 8601 time"
+            one.kind, "a time, as 2024-01-31 or 2024-01-31T10:00:00Z,"
         )
         faults.add(row, one.name, f"{wanted} is expected, or null", "wrong_type")
         return np.nan

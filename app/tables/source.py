@@ -3,21 +3,24 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
-from app.contract.datasets import Kind
+from app.contract.datasets import Kind, Notice, ReadAs
 from app.errors import Fault, TooLarge, UnreadableTable
 from app.settings import MIB
-from app.tables.faults import MAX_FAULTS, pointer, shown
-from app.tables.structure import MAX_NAME_LENGTH, examine
-from app.tables.summary import Limits
+from app.tables.encodings import Text
+from app.tables.faults import MAX_FAULTS, listed, pointer, shown
+from app.tables.names import MAX_NAME_LENGTH
+from app.tables.structure import examine
+from app.tables.summary import Limits, ReadOptions
 from app.tables.words import as_text
 
 SMALL_BYTES = 32 * MIB
+EXACT = 2**53
+NOT_TEXT = ReadAs(encoding=None, separator=None, has_header=None, compression=None)
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,14 @@ class Source:
     """Columns as they were sent.
 
     Args:
-        frame: Each column as String, Float64, Boolean, or Null (no values at all).
+        frame: Each column as String, Float64, Boolean, Datetime in UTC, or Null (no values at all).
         n_rows: Rows that the frame must turn out to have.
         quoted: String columns whose values are never numbers, as they were sent as strings where numbers could be.
         targets: Columns that the upload calls targets.
+        given: Kinds that the types of columns say.
+        may_have_commas: In text `1,5` may be a number.
+        read: How the bytes were understood.
+        notices: What the sender should know of that.
     """
 
     frame: pl.LazyFrame
@@ -36,13 +43,19 @@ class Source:
     names: tuple[str, ...]
     quoted: frozenset[str] = frozenset()
     targets: frozenset[str] = frozenset()
+    given: Mapping[str, Kind] = field(default_factory=dict)
+    may_have_commas: bool = False
+    read: ReadAs = NOT_TEXT
+    notices: tuple[Notice, ...] = ()
 
 
-def csv_source(path: Path, limits: Limits) -> Source:
+def csv_source(text: Text, limits: Limits, options: ReadOptions = ReadOptions()) -> Source:  # noqa: B008
     """Open a CSV file: every column as text. A small one is parsed once and kept in memory, a large one is streamed."""
-    structure = examine(path, limits)
+    path = text.path
+    structure = examine(path, limits, options)
     frame = pl.scan_csv(
         path,
+        has_header=structure.has_header,
         separator=structure.delimiter,
         new_columns=structure.names,
         n_rows=structure.n_rows,
@@ -53,14 +66,20 @@ def csv_source(path: Path, limits: Limits) -> Source:
     )
     if path.stat().st_size <= SMALL_BYTES:
         frame = frame.collect().lazy()
-    return Source(frame, structure.n_rows, structure.names)
+    read = ReadAs(
+        encoding=text.encoding, separator=structure.delimiter, has_header=structure.has_header, compression=None
+    )
+    may_have_commas = structure.delimiter != ","
+    return Source(
+        frame, structure.n_rows, structure.names, may_have_commas=may_have_commas, read=read, notices=structure.notices
+    )
 
 
-def json_source(path: Path, kinds: Mapping[str, Kind], limits: Limits) -> Source:
+def json_source(text: Text, kinds: Mapping[str, Kind], limits: Limits) -> Source:
     """Read `{"columns": {…}}` or `{"inputs": …, "targets": …}`. Columns whose kind is given come as text."""
-    if path.stat().st_size > limits.max_json_bytes:
-        raise TooLarge(f"JSON may have up to {limits.max_json_bytes:,} bytes; send a larger table as CSV")
-    columns = _columns(_parse(path.read_bytes()), limits)
+    if text.path.stat().st_size > limits.max_json_bytes:
+        raise TooLarge(f"JSON may have up to {limits.max_json_bytes:,} bytes; send a larger table as CSV or JSON lines")
+    columns = _columns(_parse(text.path.read_bytes()), limits)
     _check_sizes(columns, limits)
     faults: list[Fault] = []
     series = [_series(columns, name, name in kinds, faults) for name in columns]
@@ -69,7 +88,22 @@ def json_source(path: Path, kinds: Mapping[str, Kind], limits: Limits) -> Source
     frame = pl.DataFrame(series)
     quoted = frozenset(one.name for one in series if one.dtype == pl.String and one.name not in kinds)
     targets = frozenset(name for name in columns if isinstance(columns, _Split) and name.startswith("y"))
-    return Source(frame.lazy(), frame.height, tuple(columns), quoted, targets)
+    large = [name for name in columns if name not in kinds and has_large_integers(columns[name])]
+    notices = (large_integers(large),) if large else ()
+    read = NOT_TEXT.model_copy(update={"encoding": text.encoding})
+    return Source(frame.lazy(), frame.height, tuple(columns), quoted, targets, read=read, notices=notices)
+
+
+def has_large_integers(values: Sequence[Any]) -> bool:
+    """Tell whether some integer would lose digits as a number."""
+    return any(type(value) is int and not -EXACT <= value <= EXACT for value in values)
+
+
+def large_integers(names: Sequence[str]) -> Notice:
+    """Say that columns of integers are text, because some are too large."""
+    which = listed(shown(name) for name in names)
+    message = f"The integers of {which} are text, as they are beyond 2**53 and would lose digits as numbers."
+    return Notice(code="large_integers", message=message)
 
 
 class _Split(dict[str, list[Any]]):
@@ -85,19 +119,21 @@ def _at(columns: Mapping[str, Any], name: str, place: int | None = None) -> str:
     return pointer(field) if place is None else pointer(field, place, name[1:])
 
 
-class _RepeatedKeyError(ValueError):
-    pass
+class RepeatedKeyError(ValueError):
+    """An object gives a name twice."""
 
 
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Make the pairs of a JSON object a dictionary; a name that comes twice is an error."""
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _RepeatedKeyError(next(name for name in names if names.count(name) > 1))
+        raise RepeatedKeyError(next(name for name in names if names.count(name) > 1))
     return found
 
 
-def _no_such_number(word: str) -> float:
+def no_such_number(word: str) -> float:
+    """Refuse `NaN` and `Infinity`."""
     raise ValueError(f"{word} is not a number that JSON has")
 
 
@@ -109,12 +145,12 @@ def _parse(content: bytes) -> dict[str, Any]:
     if not content.strip():
         raise _bad("the file is empty", "empty_file")
     try:
-        document = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_such_number)
+        document = json.loads(content.decode("utf-8-sig"), object_pairs_hook=unique, parse_constant=no_such_number)
     except UnicodeDecodeError:
         raise _bad("the text is not UTF-8", "not_utf8") from None
     except RecursionError:
         raise _bad("the JSON is nested too deeply", "nested_value") from None
-    except _RepeatedKeyError as error:
+    except RepeatedKeyError as error:
         raise _bad(f"the name {shown(error)} is given twice", "duplicate_column") from None
     except json.JSONDecodeError as error:
         message = f"line {error.lineno}, column {error.colno}: the text is not JSON: {error.msg}"
@@ -158,7 +194,7 @@ def _named_columns(columns: object) -> dict[str, list[Any]]:
             faults.append(Fault(at, "a column needs a name", "empty_column_name"))
         if len(name) > MAX_NAME_LENGTH:
             faults.append(Fault(at, f"a name has at most {MAX_NAME_LENGTH} characters", "long_column_name"))
-        if not _is_text(name):
+        if not is_text(name):
             faults.append(Fault("/columns", "a name holds half of a surrogate pair", "not_utf8"))
     if faults:
         raise UnreadableTable("the JSON is not a table", faults[:MAX_FAULTS])
@@ -217,30 +253,32 @@ def _series(columns: Mapping[str, list[Any]], name: str, as_strings: bool, fault
     if not types:
         return pl.Series(name, values, pl.Null)
     if types <= {int, float}:
-        infinite = next((place for place, value in enumerate(values) if not _is_finite(value)), None)
+        infinite = next((place for place, value in enumerate(values) if not is_finite(value)), None)
         if infinite is not None:
             message = "the number is too large for 64-bit floating point"
             faults.append(Fault(_at(columns, name, infinite), message, "not_finite"))
             return pl.Series(name, [])
-        if not as_strings:
+        if not as_strings and not has_large_integers(values):
             return pl.Series(name, [None if value is None else float(value) for value in values], pl.Float64)
     if types == {bool} and not as_strings:
         return pl.Series(name, values, pl.Boolean)
-    halved = next((place for place, value in enumerate(values) if isinstance(value, str) and not _is_text(value)), None)
+    halved = next((place for place, value in enumerate(values) if isinstance(value, str) and not is_text(value)), None)
     if halved is not None:
         faults.append(Fault(_at(columns, name, halved), "the string holds half of a surrogate pair", "not_utf8"))
         return pl.Series(name, [])
     return pl.Series(name, [None if value is None else as_text(value) for value in values], pl.String)
 
 
-def _is_finite(value: int | float | None) -> bool:
+def is_finite(value: int | float | None) -> bool:
+    """Tell whether a number fits into 64-bit floating point; null does."""
     try:
         return value is None or math.isfinite(value)
     except OverflowError:
         return False
 
 
-def _is_text(text: str) -> bool:
+def is_text(text: str) -> bool:
+    """Tell whether a string is text: JSON can write half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

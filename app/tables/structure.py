@@ -4,9 +4,6 @@ Separators and line ends inside quotes do not count. A quote is inside or outsid
 holds for every file that RFC 4180 allows; files that it does not allow are refused with the line.
 """
 
-import csv
-import io
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,82 +12,68 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from app.contract.datasets import Notice
 from app.errors import Fault, TooLarge, UnreadableTable
 from app.settings import MIB
-from app.tables.faults import shown
-from app.tables.summary import Limits
+from app.tables.detection import refuse_foreign
+from app.tables.header import read_first_line
+from app.tables.summary import Limits, ReadOptions
 
 CHUNK_BYTES = 2 * MIB
 MAX_LINE_BYTES = 16 * MIB
-MAX_NAME_LENGTH = 500
 MAX_LINES_NAMED = 5
-DELIMITERS = (",", ";", "\t", "|")
 BOM = b"\xef\xbb\xbf"
 NEWLINE, RETURN, QUOTE = ord("\n"), ord("\r"), ord('"')
-OTHER_FORMATS = {
-    b"PK\x03\x04": "a ZIP archive (or an .xlsx or .npz file)",
-    b"\x1f\x8b": "compressed by gzip",
-    b"(\xb5/\xfd": "compressed by zstd",
-    b"BZh": "compressed by bzip2",
-    b"\xfd7zXZ": "compressed by xz",
-    b"PAR1": "a Parquet file",
-    b"ARROW1": "an Arrow file",
-    b"\x93NUMPY": "a NumPy array",
-    b"%PDF": "a PDF document",
-    b"\xff\xfe": "encoded as UTF-16",
-    b"\xfe\xff": "encoded as UTF-16",
-    b"<!": "an HTML or XML document",
-    b"<html": "an HTML document",
-    b"<?xml": "an XML document",
-}
-
 Bytes = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Structure:
-    """How a CSV file is laid out."""
+    """How a CSV file is laid out, and what its sender should know of that."""
 
     delimiter: str
     names: tuple[str, ...]
     n_rows: int
+    has_header: bool = True
+    notices: tuple[Notice, ...] = ()
 
 
-def examine(source: Path, limits: Limits) -> Structure:
-    """Check a CSV file from end to end.
+def examine(source: Path, limits: Limits, options: ReadOptions = ReadOptions()) -> Structure:  # noqa: B008
+    """Check a CSV file of UTF-8 text from end to end.
 
     Raises:
         UnreadableTable: It is no CSV file; the faults name the first few lines of each kind.
         TooLarge: It has too many rows or columns.
     """
     with source.open("rb") as file:
-        head = file.read(MAX_LINE_BYTES)
-        _refuse_other_formats(head)
-        head = head.removeprefix(BOM)
-        delimiter = _guess_delimiter(head[:CHUNK_BYTES])
-        names, faults = _header(head, delimiter)
-        if len(names) > limits.max_columns:
-            raise TooLarge(f"the table has {len(names):,} columns; at most {limits.max_columns:,} are accepted")
+        head = file.read(MAX_LINE_BYTES).removeprefix(BOM)
+        _refuse_what_is_no_table(head)
+        first = read_first_line(head, options, limits)
         file.seek(0)
-        scan = _Scan(delimiter, len(names), faults)
+        scan = _Scan(first.delimiter, len(first.names), first.faults, n_header=int(first.has_header))
+        del head
         for chunk in _whole_lines(file):
             scan.add(chunk)
-            if scan.n_rows > min(limits.max_rows, limits.max_cells // len(names)):
+            if scan.n_rows > min(limits.max_rows, limits.max_cells // len(first.names)):
                 raise TooLarge(f"the table has more than {scan.n_rows - 1:,} rows; this installation accepts no more")
     scan.finish()
-    return Structure(delimiter, names, scan.n_rows)
+    return Structure(first.delimiter, first.names, scan.n_rows, first.has_header, first.notices)
 
 
-def _refuse_other_formats(head: bytes) -> None:
-    if not head.removeprefix(BOM).strip():
+def _refuse_what_is_no_table(head: bytes) -> None:
+    if not head.strip():
         raise _unreadable("empty_file", "the file is empty")
-    start = head.removeprefix(BOM).lstrip().lower()
-    for magic, name in OTHER_FORMATS.items():
-        if head.startswith(magic) or (magic.startswith(b"<") and start.startswith(magic)):
-            raise _unreadable("not_a_csv", f"the file is {name}; CSV as UTF-8 text is expected")
+    refuse_foreign(head)
     if b"\0" in head:
-        raise _unreadable("not_a_csv", "the file holds NUL bytes: it is not text")
+        line = head.count(b"\n", 0, head.index(b"\0")) + 1
+        raise _unreadable("not_a_csv", f"line {line} holds a NUL byte: the file is not text")
+    if head.startswith((b"\n", b"\r\n")):
+        raise _unreadable(
+            "blank_first_line", "the first line is blank; begin with the names of the columns, or with values"
+        )
+    if b"\n" not in head and len(head) >= MAX_LINE_BYTES - len(BOM):
+        raise _unreadable("not_a_csv", "the file has no line structure: no first line was found")
 
 
 def _unreadable(code: str, message: str) -> UnreadableTable:
@@ -113,68 +96,6 @@ def _whole_lines(file: BinaryIO) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
-def _records(head: bytes) -> Iterator[bytes]:
-    """Cut text at the line ends outside quotes."""
-    start = line = n_quotes = 0
-    while (end := head.find(b"\n", line)) >= 0:
-        n_quotes += head.count(b'"', line, end)
-        line = end + 1
-        if n_quotes % 2 == 0:
-            yield head[start:end]
-            start = line
-    if start < len(head):
-        yield head[start:]
-
-
-def _guess_delimiter(head: bytes) -> str:
-    """Choose the separator by which the first records have the same number of fields as the header, and the most."""
-    sample = []
-    for record in _records(head):
-        sample.append(Counter(record if b'"' not in record else b"".join(record.split(b'"')[::2])))
-        if len(sample) == 100:
-            break
-    header, rows = sample[0], [counts for counts in sample[1:] if counts]
-
-    def score(delimiter: str) -> tuple[float, int]:
-        n = header[ord(delimiter)]
-        alike = sum(counts[ord(delimiter)] == n for counts in rows)
-        return (alike / len(rows) if rows else 1.0, n)
-
-    there = [delimiter for delimiter in DELIMITERS if header[ord(delimiter)]]
-    return max(there, key=score, default=",")
-
-
-def _header(head: bytes, delimiter: str) -> tuple[tuple[str, ...], list[Fault]]:
-    """Read the names of the columns, and what is wrong with them."""
-    line = next(_records(head))
-    if len(line) >= MAX_LINE_BYTES - len(BOM):
-        raise _unreadable("not_a_csv", "the file has no line structure: no header line was found")
-    try:
-        text = line.removesuffix(b"\r").decode()
-        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
-    except UnicodeDecodeError:
-        raise _unreadable("not_a_csv", "the header line is not UTF-8 text") from None
-    except csv.Error as error:
-        raise _unreadable("not_a_csv", f"the header line is not CSV: {error}") from None
-    names = [name.strip() for name in names] or [""]
-    faults = [
-        Fault("", f"column {place} has no name; the first line must name every column", "empty_column_name")
-        for place, name in enumerate(names, 1)
-        if not name
-    ]
-    faults += [
-        Fault("", f"{count} columns are named {shown(name)}", "duplicate_column")
-        for name, count in Counter(names).items()
-        if name and count > 1
-    ]
-    faults += [
-        Fault("", f"the name {shown(name)} is longer than {MAX_NAME_LENGTH} characters", "long_column_name")
-        for name in names
-        if len(name) > MAX_NAME_LENGTH
-    ]
-    return tuple(names), faults[:100]
-
-
 @dataclass
 class _Scan:
     """What was seen of the file so far; every chunk ends with a line."""
@@ -182,6 +103,7 @@ class _Scan:
     delimiter: str
     n_columns: int
     faults: list[Fault]
+    n_header: int = 1
     in_quotes: bool = False
     n_lines: int = 0
     record_line: int = 1  # where the record that is being read began
@@ -198,7 +120,7 @@ class _Scan:
     @property
     def n_rows(self) -> int:
         """Rows so far: neither the header nor blank lines at the end."""
-        return max(self.n_records - self.n_blank - 1, 0)
+        return max(self.n_records - self.n_blank - self.n_header, 0)
 
     def add(self, chunk: bytes) -> None:
         """Check the next lines."""
@@ -229,11 +151,6 @@ class _Scan:
             raise UnreadableTable("the file is not a well-formed CSV table", self.faults)
 
     def _refuse_what_is_no_text(self, chunk: bytes) -> None:
-        try:
-            chunk.decode()
-        except UnicodeDecodeError as error:
-            line = self.n_lines + chunk.count(b"\n", 0, error.start) + 1
-            raise _unreadable("not_utf8", f"line {line}: the text is not UTF-8") from None
         if b"\0" in chunk:
             line = self.n_lines + chunk.count(b"\n", 0, chunk.index(b"\0")) + 1
             raise _unreadable("not_a_csv", f"line {line} holds a NUL byte: the file is not text")

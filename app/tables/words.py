@@ -1,38 +1,51 @@
-"""How cells are spelled: missing values, truth values, times, and numbers as text. One rule for uploads and predictions."""
+"""How cells are spelled: missing values, truth values, and numbers as text. One rule for uploads and predictions.
 
-import re
-from datetime import UTC, datetime, timedelta
+Times are in `times.py`.
+"""
 
-MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "none", "?")
+from app.tables.times import seconds
+
+__all__ = [
+    "FALSE",
+    "MISSING",
+    "MISSING_NUMBERS",
+    "TRUE",
+    "Scalar",
+    "as_text",
+    "is_missing_number",
+    "plain_number",
+    "seconds",
+    "truth",
+]
+
+SPREADSHEET_ERRORS = ("#n/a", "#na", "#n/a n/a", "#value!", "#div/0!", "#ref!", "#num!", "#name?", "#null!")
+NOT_A_NUMBER = ("nan", "-nan", "nat", "1.#qnan", "1.#ind", "-1.#ind")
+# What is missing in any column: nobody means a value by it.
+MISSING = (
+    *("", "?", "na", "n/a", "n.a.", "n.a", "<na>", "null", "(null)", "<null>", "\\n"),
+    *NOT_A_NUMBER,
+    *SPREADSHEET_ERRORS,
+)
+# What is missing among numbers, times and truth values only. Among words it may be a category: `none, one, two`, or `+, -`.
+MISSING_NUMBERS = (*MISSING, "none", "nil", "-", "--", "---", ".", "..", "missing")
 TRUE = ("true", "t", "yes")
 FALSE = ("false", "f", "no")
 
-ISO_TIME = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:[0-5]\d(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
-_ISO_TIME = re.compile(ISO_TIME, re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+_MISSING_NUMBERS = frozenset(MISSING_NUMBERS)
 _EXACT = 2.0**53
 
 Scalar = str | int | float | bool
+
+
+def is_missing_number(text: str) -> bool:
+    """Tell whether a text says, where a number, a time or a truth value is expected, that there is none."""
+    return text.strip().lower() in _MISSING_NUMBERS
 
 
 def truth(text: str) -> bool | None:
     """Give what a word says, or None if it is no truth value."""
     word = text.strip().lower()
     return True if word in TRUE else False if word in FALSE else None
-
-
-def seconds(text: str) -> float | None:
-    """Give the seconds from 1970 to an ISO 8601 date or time (UTC unless it says otherwise), or None."""
-    text = text.strip()
-    if not _ISO_TIME.match(text):
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-        time = time if time.tzinfo else time.replace(tzinfo=UTC)
-        return ((time - _EPOCH) // _MICROSECOND) / 1e6
-    except (ValueError, OverflowError):
-        return None
 
 
 def plain_number(value: float) -> int | float:

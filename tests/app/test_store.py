@@ -5,6 +5,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
@@ -13,9 +14,9 @@ from app.contract.jobs import Status
 from app.errors import IllegalTransition
 from app.store import jobs
 from app.store.ids import new_id
-from app.store.schema import is_current, migrate
+from app.store.schema import _config, is_current, migrate
 from app.store.session import Database
-from app.store.tables import JobRow, Row
+from app.store.tables import DatasetRow, JobRow, Row
 from tests.service import fresh_database
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -187,3 +188,23 @@ def test_ids_sort_by_the_time_they_were_made() -> None:
     ids = [new_id("job") for _ in range(1000)]
     assert len(set(ids)) == 1000
     assert [one[:14] for one in ids] == sorted(one[:14] for one in ids)
+
+
+def test_datasets_of_before_are_kept_and_nothing_is_claimed_of_how_they_were_read(database: Database) -> None:
+    config = _config()
+    with database.engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0007")
+        command.downgrade(config, "-1")
+        connection.execute(
+            text(
+                "INSERT INTO datasets (id, owner, name, format, size_bytes, sha256, n_rows, columns, created_at) "
+                "VALUES ('ds_1', 'ann', 'old', 'csv', 8, 'ab', 1, '[]', '2026-01-02 03:04:05')"
+            )
+        )
+        connection.commit()
+    migrate(database)
+    with database.reading() as session:
+        row = session.get_one(DatasetRow, "ds_1")
+        assert row.read == dict.fromkeys(["encoding", "separator", "has_header", "compression"])
+        assert row.warnings == []

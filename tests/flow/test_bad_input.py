@@ -21,7 +21,7 @@ TABLES = {
     "a header and no rows": (b"a,b\n", "unreadable_dataset"),
     "ragged rows": (b"a,b\n1,2\n3\n4,5,6\n", "unreadable_dataset"),
     "a picture": (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256)), "unreadable_dataset"),
-    "two columns of one name": (b"a,a\n1,2\n", "unreadable_dataset"),
+    "a name of 501 characters": (b"a" * 501 + b"\n1\n", "unreadable_dataset"),
     "a quote that never ends": (b'a,b\n1,"2\n3,4\n', "unreadable_dataset"),
     "infinity in a column of numbers": (b"a,b\n1,2\n3,inf\n4,5\n", "unreadable_dataset"),
     "bytes that are no text": (b"a,b\n1,\xff\xfe\n", "unreadable_dataset"),
@@ -57,10 +57,10 @@ def test_json_that_is_no_table_is_refused(service: Service, name: str) -> None:
     problem(answer, 422, answer.json()["code"])
 
 
-def test_a_format_that_nobody_named_is_asked_for(service: Service) -> None:
-    answer = service.http.post("/v1/datasets", params={"name": "x.bin"}, content=b"a,b\n1,2\n")
+def test_a_format_that_nobody_named_and_the_bytes_do_not_show_is_asked_for(service: Service) -> None:
+    answer = service.http.post("/v1/datasets", params={"name": "x.bin"}, content=b"\x7fELF\0\0")
     body = problem(answer, 415, "unsupported_format")
-    assert body["errors"][0]["allowed"] == ["csv", "json"]
+    assert body["errors"][0]["allowed"] == ["csv", "json", "jsonl", "parquet", "arrow", "npz", "npy"]
     problem(service.http.post("/v1/datasets", params={"format": "xls"}, content=b"a"), 422, "invalid_request")
     kinds = service.http.post("/v1/datasets", params={"format": "csv", "kinds": "{"}, content=b"a,b\n1,2\n")
     assert pointers(problem(kinds, 422, "invalid_request")) == {"?kinds"}

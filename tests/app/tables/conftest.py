@@ -1,11 +1,12 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.contract.datasets import Format, Kind
 from app.tables.reading import read_table
-from app.tables.summary import Limits, TableSummary
+from app.tables.summary import Limits, ReadOptions, TableSummary
 
 LIMITS = Limits(max_rows=10**9, max_columns=20_000)
 Read = Callable[..., TableSummary]
@@ -22,12 +23,13 @@ def read(tmp_path: Path, table: Path) -> Read:
 
     def read(
         content: str | bytes,
-        format: Format = Format.CSV,
+        format: Format | None = Format.CSV,
         kinds: Mapping[str, Kind] | None = None,
         limits: Limits = LIMITS,
+        **options: Any,
     ) -> TableSummary:
         source = tmp_path / "upload"
         source.write_bytes(content.encode() if isinstance(content, str) else content)
-        return read_table(source, format, kinds or {}, table, limits)
+        return read_table(source, format, kinds or {}, table, limits, ReadOptions(**options))
 
     return read
