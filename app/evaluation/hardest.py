@@ -49,9 +49,11 @@ def _said(rows: Scored, subject: Subject) -> list[dict[str, Any]]:
             {"predicted": classes[said], "actual": classes[right], "probability": chance}
             for said, right, chance in places
         ]
-    scale, offset = (np.array([getattr(one, name) for one in fitted.targets]) for name in ("scale", "offset"))
+    scale, offset, unit = (
+        np.array([getattr(one, name) for one in fitted.targets]) for name in ("scale", "offset", "unit")
+    )
     with np.errstate(over="ignore"):
-        numbers = [np.asarray(one, np.float64) * scale + offset for one in (rows.outputs, rows.actual)]
+        numbers = [(np.asarray(one, np.float64) * scale + offset) / unit for one in (rows.outputs, rows.actual)]
     predicted, actual = ([[finite(value) for value in row] for row in one.tolist()] for one in numbers)
     alone = len(fitted.targets) == 1
     return [

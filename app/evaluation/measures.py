@@ -107,7 +107,7 @@ class Measures:
             n_classes = len(fitted.classes or ())
             self._classes = Classification(n_classes, probabilities=subject.probabilities, ranks=ranks)
         else:
-            self._numbers = Regression(tuple(one.scale for one in fitted.targets))
+            self._numbers = Regression(tuple(one.scale / one.unit for one in fitted.targets))
 
     def add(self, actual: Array, outputs: Array, costs: Array) -> None:
         """Add rows."""

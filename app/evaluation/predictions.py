@@ -111,7 +111,7 @@ def _numbers(outputs: Array, good: Mask, fitted: FittedPreprocessing) -> list[pl
     found = []
     for place, one in enumerate(fitted.targets):
         with np.errstate(over="ignore", invalid="ignore"):
-            values = np.asarray(outputs[:, place], np.float64) * one.scale + one.offset
+            values = (np.asarray(outputs[:, place], np.float64) * one.scale + one.offset) / one.unit
         found.append(_blank(pl.Series(values), good & np.isfinite(values)))
     return found
 

@@ -73,7 +73,7 @@ def _labelled(start: int, x: Array, usable: Mask, held: pl.DataFrame, fitted: Fi
         counts = values.filter(pl.Series(present & (actual < 0))).value_counts(name="").rows()
         return Chunk(start, x, usable, y, actual, present, {_word(value): count for value, count in counts})
     with np.errstate(over="ignore"):
-        columns = [(numbers(held[one.name]) - one.offset) / one.scale for one in fitted.targets]
+        columns = [(numbers(held[one.name]) * one.unit - one.offset) / one.scale for one in fitted.targets]
     actual = np.column_stack(columns)
     return Chunk(start, x, usable, y, actual, np.asarray(~np.isnan(actual).any(axis=1)))
 
