@@ -61,7 +61,13 @@ def _asked(
         ),
     ] = Header.AUTO,
 ) -> DatasetFields:
-    given: dict[str, Any] = {"name": name, "format": format, "kinds": kinds, "separator": separator, "encoding": encoding}
+    given: dict[str, Any] = {
+        "name": name,
+        "format": format,
+        "kinds": kinds,
+        "separator": separator,
+        "encoding": encoding,
+    }
     said = {word for word, value in given.items() if value} | ({"header"} if header is not Header.AUTO else set())
     return DatasetFields.model_construct(said, **given, header=header)
 

@@ -162,9 +162,18 @@ def test_a_boundary_that_is_none_is_refused(service: Service, boundary: str) -> 
     problem(answer, 400, "invalid_multipart")
 
 
-def test_a_format_that_no_part_of_the_form_tells_is_asked_for(service: Service) -> None:
+def test_a_format_that_no_part_of_the_form_tells_is_told_by_the_bytes(service: Service) -> None:
     answer = service.http.post("/v1/datasets", files={"file": ("table", TABLE, "application/octet-stream")})
+    assert (answer.status_code, answer.json()["format"]) == (201, "csv")
+    answer = service.http.post("/v1/datasets", files={"file": ("table", b"%PDF-1.7\n", "application/octet-stream")})
     assert pointers(problem(answer, 415, "unsupported_format")) == {"?format"}
+    read = {"separator": ";", "header": "false", "encoding": "latin-1", "name": "wine"}
+    answer = service.http.post(
+        "/v1/datasets", data=read, files={"file": ("table", b"ros\xe9;1\nblanc;2\n", "text/csv")}
+    )
+    assert answer.json()["read"] == {
+        "encoding": "iso8859-1", "separator": ";", "has_header": False, "compression": None
+    }  # fmt: skip
     named = service.http.post(
         "/v1/datasets", files={"file": ("t.csv", TABLE, "application/octet-stream")}, params={"name": "penguins"}
     )

@@ -200,7 +200,11 @@ CREATIONS: dict[str, tuple[dict[str, Any], int, set[str]]] = {
     "a name that is too long": ({"name": "x" * 201 + ".csv"}, 422, {"/name"}),
     "a size that is no number": ({"name": "a.csv", "size_bytes": 1e400}, 422, {"/size_bytes"}),
     "a size larger than allowed": ({"name": "a.csv", "size_bytes": 2**50}, 413, {"/size_bytes"}),
-    "no format": ({"name": "a"}, 415, {"?format"}),
+    "a separator that is none, and a header": (
+        {"name": "a", "separator": ",,", "header": "perhaps"},
+        422,
+        {"/separator", "/header"},
+    ),
 }
 
 
@@ -235,9 +239,9 @@ def test_an_upload_that_is_not_what_was_announced_makes_no_dataset(service: Serv
     empty = begin(service)
     problem(complete(service, empty), 422, "empty_dataset")
     no_table = begin(service)
-    append(service, no_table, 0, b"a,a\n1,2\n")
+    append(service, no_table, 0, b"a,b\n1,2,3\n")
     problem(complete(service, no_table), 422, "unreadable_dataset")
-    assert offset_of(service, no_table) == 8, "the bytes are still there to be looked at"
+    assert offset_of(service, no_table) == 10, "the bytes are still there to be looked at"
 
 
 def test_more_than_was_announced_is_refused_without_a_content_length_too(service: Service) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupShuffleSplit
 
+from app.contract.datasets import Format
 from app.contract.jobs import JobCreate
 from app.contract.preprocessing import (
     ColumnValidation,
@@ -91,7 +92,7 @@ def learn(read, table, tmp_path):
         if other is not None:
             split["validation_table"] = tmp_path / "other.arrow"
             (tmp_path / "other").write_text(other)
-            others = read_table(tmp_path / "other", "csv", {}, split["validation_table"], LIMITS).columns
+            others = read_table(tmp_path / "other", Format.CSV, {}, split["validation_table"], LIMITS).columns
             needed = [column for column in columns if column.name in {*choice.features, *choice.targets}]
             faults = dataset_faults(
                 others, needed, targets=choice.targets, features=choice.features, missing=preprocessing.missing
