@@ -24,4 +24,4 @@ def test_streamed_values_are_counted_as_those_in_memory_are(tmp_path, monkeypatc
     expected = [len({*values} - {None}) for values in frame.to_dict(as_series=False).values()]
     counts = different.count_different(pl.scan_ipc(tmp_path / "table"), frame.columns, n_rows)
     assert counts == expected
-    assert counts[1] == 2 and counts[-1] == 0
+    assert (counts[1], counts[-1]) == (2, 0)
