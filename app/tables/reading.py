@@ -10,7 +10,9 @@ import polars as pl
 
 from app.contract.datasets import Column, Format, Kind, RoleHint
 from app.errors import Fault, UnreadableTable
+from app.settings import MIB
 from app.tables.batches import AT_ONCE, aggregated
+from app.tables.different import count_different, text_bytes
 from app.tables.kinds import Typed, decide
 from app.tables.opening import open_upload
 from app.tables.scratch import scratch_beside
@@ -23,6 +25,7 @@ __all__ = ["Limits", "TableSummary", "as_json", "column_groups", "preview", "rea
 MAX_CATEGORIES = 1_000
 FEW_CATEGORIES = 20
 CELLS_AT_ONCE = 4_000_000
+TEXT_BYTES_AT_ONCE = 128 * MIB
 ROWS_A_BATCH = 65_536
 
 
@@ -108,11 +111,11 @@ def _columns(table: Path, source: Source, typed: Mapping[str, Typed]) -> Iterato
     """Describe each column. A large one is passed over in batches, so that memory does not grow with the table."""
     stored = pl.scan_ipc(table, glob=False)
     for names in column_groups(list(typed), source.n_rows):
-        is_large = len(names) * source.n_rows > CELLS_AT_ONCE
+        is_large = len(names) * source.n_rows > CELLS_AT_ONCE or text_bytes(stored, names) > TEXT_BYTES_AT_ONCE
         frame = stored.select(names) if is_large else stored.select(names).collect()
         moments = _moments(frame, [name for name in names if typed[name].kind in {Kind.NUMERIC, Kind.BOOLEAN}])
         n_missing = aggregated(frame, [pl.col(name).null_count() for name in names])
-        n_unique = _n_unique(frame, names, source.n_rows)
+        n_unique = count_different(frame, names, source.n_rows)
         for place, name in enumerate(names):
             kind = typed[name].kind or _kind_of_text(n_unique[place], source.n_rows - n_missing[place])
             yield Column(
@@ -124,19 +127,6 @@ def _columns(table: Path, source: Source, typed: Mapping[str, Typed]) -> Iterato
                 categories=_categories(frame, name, kind),
                 role_hint=RoleHint.TARGET if name in source.targets else None,
             )
-
-
-def _n_unique(frame: pl.DataFrame | pl.LazyFrame, names: Sequence[str], n_rows: int) -> list[int]:
-    """Count the different values of each column; of many rows only those of a part of the hashes at a time."""
-    n_parts = -(-n_rows // CELLS_AT_ONCE)
-    values = [pl.col(name).drop_nulls() for name in names]
-    if n_parts == 1:
-        return aggregated(frame, [one.n_unique() for one in values])
-    parts = (
-        aggregated(frame, [one.filter(one.hash() % n_parts == part).n_unique() for one in values])
-        for part in range(n_parts)
-    )
-    return [sum(counts) for counts in zip(*parts, strict=True)]
 
 
 def _kind_of_text(n_unique: int, n_present: int) -> Kind:
