@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 from polars.io.plugins import register_io_source
 
-AT_ONCE = 200  # the time that polars takes to plan grows with the square of the number of expressions
+AT_ONCE = 1500  # polars plans for longer the more expressions there are, and the more columns for each time it plans
 
 Batches = Callable[[], Iterator[pl.DataFrame]]
 
