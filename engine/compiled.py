@@ -63,53 +63,74 @@ N_PREV, N, W_AT, B_AT, A_AT, DELTA_AT, ACT = range(7)
 def _panel(
     a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_step: int,
     c: Array, c_at: int, m: int, n: int, k: int, columns: int, start: Array, start_at: int,
-    floor: float, slope: Array, slope_at: int,
+    floor: float, slope: Array, slope_at: int, factor: float,
 ) -> None:  # fmt: skip
     """The first ``columns`` columns, a panel or less, of ``c = a b + start``; see `_product`."""
     i = 0
-    if m < TILE_ROWS:
-        while i < m:
-            at, slope_i = c_at + i * n, slope_at + i * n if slope_at >= 0 else -1
-            low_tile(
-                a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m - i, k, columns, start, start_at,
-                floor, slope, slope_i,
-            )  # fmt: skip
-            i += 4
-        return
-    while True:
+    while i + TILE_ROWS <= m:
         at, slope_i = c_at + i * n, slope_at + i * n if slope_at >= 0 else -1
         if columns * a.itemsize == PANEL_BYTES:
             whole_tile(
                 a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m, k, columns, start, start_at,
-                floor, slope, slope_i,
+                floor, slope, slope_i, factor,
             )  # fmt: skip
         elif columns * a.itemsize <= VECTOR_BYTES:
             slim_tile(
                 a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m, k, columns, start, start_at,
-                floor, slope, slope_i,
+                floor, slope, slope_i, factor,
             )  # fmt: skip
         else:
             wide_tile(
                 a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m, k, columns, start, start_at,
-                floor, slope, slope_i,
+                floor, slope, slope_i, factor,
             )  # fmt: skip
-        if i + TILE_ROWS == m:
-            return
-        # The last tile makes some rows again, rather than being of another size.
-        i = min(i + TILE_ROWS, m - TILE_ROWS)
+        i += TILE_ROWS
+        if factor == 0.0 and i < m and i + TILE_ROWS > m:
+            # The last tile makes some rows again, rather than being of another size.
+            i = m - TILE_ROWS
+    while i < m:
+        at, slope_i = c_at + i * n, slope_at + i * n if slope_at >= 0 else -1
+        low_tile(
+            a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m - i, k, columns, start, start_at,
+            floor, slope, slope_i, factor,
+        )  # fmt: skip
+        i += 4
 
 
 @inlined
 def _product(
     a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, c: Array, c_at: int, m: int, n: int, k: int,
-    slope: Array, slope_at: int,
+    slope: Array, slope_at: int, factor: float,
 ) -> None:  # fmt: skip
-    """``c = a b`` for an ``(m, k)`` matrix, whose rows are ``a_row`` apart and columns ``a_step``, and a ``(k, n)`` one."""
+    """``c = a b`` for an ``(m, k)`` matrix, whose rows are ``a_row`` apart and columns ``a_step``, and a ``(k, n)`` one.
+
+    With a ``factor`` that is not 0, ``c += factor a b``.
+    """
     width, no_floor = PANEL_BYTES // a.itemsize, a.dtype.type(-np.inf)
     for j in range(0, n, width):
         columns = min(width, n - j)
         slope_j = slope_at + j if slope_at >= 0 else -1
-        _panel(a, a_at, a_row, a_step, b, b_at + j, n, c, c_at + j, m, n, k, columns, a, -1, no_floor, slope, slope_j)
+        _panel(
+            a,
+            a_at,
+            a_row,
+            a_step,
+            b,
+            b_at + j,
+            n,
+            c,
+            c_at + j,
+            m,
+            n,
+            k,
+            columns,
+            a,
+            -1,
+            no_floor,
+            slope,
+            slope_j,
+            factor,
+        )
 
 
 @inlined
@@ -146,14 +167,14 @@ def _weigh(
                         a_prev, a_at, theta, W_at + j * n_prev, z, c_at + j, n, n_prev, m, n - j, theta, start_at, floor
                     )
         return
-    width = PANEL_BYTES // z.itemsize
+    width, no_factor = PANEL_BYTES // z.itemsize, z.dtype.type(0.0)
     for j in range(0, n, width):
         columns = min(width, n - j)
         _transpose(theta, W_at + j * n_prev, columns, n_prev, panel)
         start_at = b_at + j if b_at >= 0 else -1
         _panel(
             a_prev, a_prev_at, n_prev, 1, panel, 0, width, z, z_at + j, rows, n, n_prev, columns, theta, start_at,
-            floor, theta, -1,
+            floor, theta, -1, no_factor,
         )  # fmt: skip
 
 
@@ -178,18 +199,21 @@ def _hidden_error(
     n, n_next = after[N_PREV], after[N]
     slope_at = a_at if act == RELU else -1
     _product(
-        deltas, delta_next_at, n_next, 1, theta, after[W_AT], deltas, delta_at, rows, n, n_next, activations, slope_at
-    )
+        deltas, delta_next_at, n_next, 1, theta, after[W_AT], deltas, delta_at, rows, n, n_next, activations, slope_at,
+        theta.dtype.type(0.0),
+    )  # fmt: skip
     if act != RELU:
         size = rows * n
         times_slope(act, activations[a_at : a_at + size], deltas[delta_at : delta_at + size], n)
 
 
 @inlined
-def _weight_gradient(layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, rows: int, out: Array) -> None:
-    """(5): ``dC/dW^l = delta^l (a^(l-1))^T``, summed over the rows."""
+def _weight_gradient(
+    layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, rows: int, out: Array, factor: float
+) -> None:
+    """(5): ``dC/dW^l = delta^l (a^(l-1))^T``, summed over the rows; or ``factor`` times that, added to ``out``."""
     n_prev, n = layer[N_PREV], layer[N]
-    _product(deltas, delta_at, 1, n, a_prev, at, out, layer[W_AT], n, n_prev, rows, a_prev, -1)
+    _product(deltas, delta_at, 1, n, a_prev, at, out, layer[W_AT], n, n_prev, rows, a_prev, -1, factor)
 
 
 @inlined
@@ -282,26 +306,34 @@ def _forward(
 
 
 @inlined
-def _backward(
-    layers: Array, theta: Array, x: Array, rows: int, activations: Array, deltas: Array, gradient: Array
-) -> None:
-    """All other errors from the error of the output, then the gradients."""
-    last = len(layers) - 1
-    for i in range(last - 1, -1, -1):
+def _backward(layers: Array, theta: Array, rows: int, activations: Array, deltas: Array) -> None:
+    """All other errors from the error of the output."""
+    for i in range(len(layers) - 2, -1, -1):
         layer, after = layers[i], layers[i + 1]
         _hidden_error(
             after, layer[ACT], theta, deltas, after[DELTA_AT] * rows, layer[DELTA_AT] * rows,
             activations, layer[A_AT] * rows, rows,
         )  # fmt: skip
-    for i in range(last + 1):
+
+
+@inlined
+def _gradients(
+    layers: Array, x: Array, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array, beta: float
+) -> None:
+    """The gradients of all layers; with a ``beta`` that is not 0, the parameters go down theirs at once.
+
+    All errors are there by now, so that no weight changes before it was needed.
+    """
+    factor = theta.dtype.type(-beta)
+    for i in range(len(layers)):
         layer = layers[i]
-        delta_at = layer[DELTA_AT] * rows
-        if i == 0:
-            _weight_gradient(layer, deltas, delta_at, x, 0, rows, gradient)
-        else:
-            _weight_gradient(layer, deltas, delta_at, activations, layers[i - 1][A_AT] * rows, rows, gradient)
-        if layer[B_AT] >= 0:
+        delta_at, b_at = layer[DELTA_AT] * rows, layer[B_AT]
+        a_prev, at = (x, 0) if i == 0 else (activations, layers[i - 1][A_AT] * rows)
+        _weight_gradient(layer, deltas, delta_at, a_prev, at, rows, theta if beta != 0.0 else gradient, factor)
+        if b_at >= 0:
             _bias_gradient(layer, deltas, delta_at, rows, gradient)
+            if beta != 0.0:
+                _descend(theta[b_at : b_at + layer[N]], gradient[b_at : b_at + layer[N]], beta)
 
 
 @inlined
@@ -378,7 +410,11 @@ def take_steps(
         total += _cost(cost, z_b, a_b, y_b)
         _measure(task, threshold, a_b, y_b, n, tally)
         _output_error(last[ACT], collapses, share / rows, a_b, y_b, delta, n)
-        _backward(layers, theta, x, rows, activations, deltas, gradient)
-        _update(optimizer, numbers, step + number + 1, rates[number], theta, gradient, slots)
+        _backward(layers, theta, rows, activations, deltas)
+        # The gradient itself is wanted of the last batch only; descending alone can do without.
+        beta = rates[number] if optimizer == GRADIENT_DESCENT and start + rows < n_rows else 0.0
+        _gradients(layers, x, rows, activations, deltas, gradient, theta, beta)
+        if beta == 0.0:
+            _update(optimizer, numbers, step + number + 1, rates[number], theta, gradient, slots)
     tally[0] += share * total
     swap_control_word(before)

@@ -32,14 +32,15 @@ def _tile(rows: int, vectors: int, *, whole: bool = False, few: bool = False) ->
     as little as one row (``m`` tells): the last one is then made again.
 
     ``tile(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at, floor, slope,
-    slope_at)`` writes, for each row *i* and each *j* before ``columns``, ``c[c_at + i c_row + j] = sum_p a[a_at + i a_row
+    slope_at, factor)`` writes, for each row *i* and each *j* before ``columns``, ``c[c_at + i c_row + j] = sum_p a[a_at + i a_row
     + p a_step] b[b_at + p b_step + j]``. It adds ``start[start_at + j]`` unless ``start_at`` is negative, gives at least
     ``floor``, and, unless ``slope_at`` is negative, multiplies by 0 where ``slope[slope_at + i c_row + j]`` is not positive.
+    With a ``factor`` that is not 0, ``factor`` times all that is added to ``c``: no two tiles may then have a row in common.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at = arguments[:15]
-        floor, slope, slope_at = arguments[15:]
+        floor, slope, slope_at, added = arguments[15:]
         kind = signature.args[0]
         vector = Vectors(builder, kind.dtype)
         a, b, c, slope = (
@@ -71,6 +72,13 @@ def _tile(rows: int, vectors: int, *, whole: bool = False, few: bool = False) ->
                     is_up = builder.fcmp_ordered(">", vector.load(builder.gep(slope_i, [length]), mask), vector.zero())
                     factor = builder.select(is_up, vector.constant(1.0), vector.zero())
                     builder.store(builder.fmul(builder.load(total), factor), total)
+        with builder.if_then(builder.fcmp_ordered("!=", added, ir.Constant(added.type, 0.0))):
+            times = vector.fill(added)
+            for number, row in zip(numbers, sums, strict=True):
+                c_i = builder.gep(c, [builder.mul(c_row, number)])
+                for length, mask, total in zip(lengths, masks, row, strict=True):
+                    before = vector.load(builder.gep(c_i, [length]), mask)
+                    builder.store(vector.add_product(times, builder.load(total), before), total)
         least = vector.fill(floor)
         for number, row in zip(numbers, sums, strict=True):
             c_i = builder.gep(c, [builder.mul(c_row, number)])
@@ -84,11 +92,11 @@ def _tile(rows: int, vectors: int, *, whole: bool = False, few: bool = False) ->
     def tile(
         typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, b: Any, b_at: Any, b_step: Any,
         c: Any, c_at: Any, c_row: Any, m: Any, k: Any, columns: Any, start: Any, start_at: Any,
-        floor: Any, slope: Any, slope_at: Any,
+        floor: Any, slope: Any, slope_at: Any, factor: Any,
     ) -> Any:  # fmt: skip
-        del typing, a_at, a_row, a_step, b_at, b_step, c_at, c_row, m, k, columns, start_at, floor, slope_at
+        del typing, a_at, a_row, a_step, b_at, b_step, c_at, c_row, m, k, columns, start_at, floor, slope_at, factor
         i = types.intp
-        return types.void(a, i, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i), generate
+        return types.void(a, i, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype), generate
 
     return intrinsic(tile)
 
