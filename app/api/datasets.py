@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import TypeAdapter, ValidationError
 
 from app.api import file_names
-from app.api.answers import download, tagged, unless_known
+from app.api.answers import download, made, tagged, unless_known
 from app.api.deps import Cursor, IdempotencyKey, Installed, Limit, Owner, Reading
 from app.api.multipart import MAX_OVERHEAD_BYTES, MEDIA_TYPE, Form
 from app.contract.base import ColumnName, Page
@@ -117,10 +117,9 @@ async def create_dataset(
     request: Request,
     installed: Installed,
     owner: Owner,
-    response: Response,
     asked: Annotated[Asked, Depends(_asked)],
     idempotency_key: IdempotencyKey = None,
-) -> Dataset:
+) -> Response:
     """Upload a table as the body of the request, or as the part `file` of a form.
 
     It is stored as it came, read, and answered with what was found in each column. It is stored whole or not at all, and
@@ -160,10 +159,7 @@ async def create_dataset(
             format=format,
             kinds=asked.kinds,
         )
-    response.headers["Location"] = f"/v1/datasets/{answer.body.id}"
-    if answer.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return answer.body
+    return made(answer, "/v1/datasets", status.HTTP_201_CREATED)
 
 
 def _merged(query: Asked, form: DatasetFields) -> Asked:
