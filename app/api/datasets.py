@@ -55,7 +55,11 @@ def named(
 
 def _kinds(
     kinds: Annotated[
-        str | None, Query(max_length=100_000, description='Overrides what is found: `{"zip": "categorical"}`.')
+        str | None,
+        Query(
+            max_length=5000,  # percent-encoded it still fits into the 64 KiB of a request's first line
+            description='Overrides what is found: `{"zip": "categorical"}`. A longer one is sent in a form.',
+        ),
     ] = None,
 ) -> Mapping[str, Kind]:
     try:

@@ -3,6 +3,7 @@
 Which statuses an operation has follows from what it takes and does; those that do not are in `_ALSO`.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -114,6 +115,8 @@ def complete(document: Json) -> None:
         for status in _statuses(path, method, operation):
             operation["responses"][str(status)] = {"$ref": f"#/components/responses/{_PROBLEMS[status][0]}"}
         operation["responses"] = dict(sorted(operation["responses"].items()))
+    for schema in components["schemas"].values():
+        _defaults_as_words(schema)
     examples.add(document)
 
 
@@ -168,7 +171,8 @@ def _answers(operation: Json) -> None:
             "headers": _refs("ETag", "Accept-Ranges"),
         }
     for stream in (answer["content"] for answer in answers.values() if EVENTS in answer.get("content", {})):
-        stream[EVENTS] = {"schema": {"type": "string"}, "example": examples.EVENT}  # OpenAPI 3.1 has no word for events
+        # OpenAPI 3.1 has no word for a row of events: the schema is that of one.
+        stream[EVENTS] = {"schema": stream[EVENTS].get("itemSchema", {}), "example": examples.EVENT}
     for status, answer in answers.items():
         answer["headers"] = {**_refs("X-Request-Id"), **answer.get("headers", {})}
         if answer["description"] == "Successful Response":
@@ -192,6 +196,14 @@ def _problem(status: int, description: str) -> Json:
         headers |= _refs("Content-Range")
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": examples.problem(status)}
     return {"description": description, "headers": headers, "content": {PROBLEM: content}}
+
+
+def _defaults_as_words(schema: Json) -> None:
+    """Tell a default that is an object in words where the field may be one of several things: generators trip over it."""
+    for field in schema.get("properties", {}).values():
+        if "anyOf" in field and isinstance(field.get("default"), dict):
+            told = f"By default `{json.dumps(field.pop('default'))}`."
+            field["description"] = f"{field.get('description', '')} {told}".strip()
 
 
 def _without_null(parameters: list[Json]) -> None:

@@ -17,7 +17,7 @@ _PROBLEMS: dict[int, tuple[str, str, str, list[Json]]] = {
         "Send the body as JSON, with the header `Content-Type: application/json`.",
         [],
     ),
-    416: ("range_not_satisfiable", "Range Not Satisfiable", "Cannot satisfy request range.", []),
+    416: ("requested_range_not_satisfiable", "Requested Range Not Satisfiable", "Cannot satisfy request range.", []),
     422: (
         "invalid_request",
         "Invalid request",
@@ -42,7 +42,7 @@ _PROBLEMS: dict[int, tuple[str, str, str, list[Json]]] = {
     507: ("storage_full", "Storage full", "There is no room left to store it; nothing was stored.", []),
 }
 
-EVENT = 'event: status\nid: 0-running\ndata: {"id": "job_01hzy5m3kq0v", "status": "running"}\n\n'
+EVENT = {"event": "status", "id": "0-running", "data": '{"id": "job_01hzy5m3kq0v", "status": "running"}'}
 _JOB = {
     "dataset_id": "ds_01hzy5m3kq0v",
     "target": "species",

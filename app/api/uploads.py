@@ -60,7 +60,8 @@ def look_at_upload(session: Reading, owner: Owner, upload_id: str) -> Response:
     responses={200: _HAS_OFFSET},
     openapi_extra={
         "requestBody": {
-            "required": True,
+            "description": "The bytes; none of them is a piece, too.",
+            "required": False,
             "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
         }
     },

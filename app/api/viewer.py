@@ -37,7 +37,7 @@ _OTHERS = {
     "incomplete_body": "The connection was cut before the end of the body.",
     "invalid_form": "The form of a model cannot be read.",
     "method_not_allowed": "The address does not know this method; `Allow` lists those it knows.",
-    "range_not_satisfiable": "The range that was asked for lies outside of the file.",
+    "requested_range_not_satisfiable": "The range that was asked for lies outside of the file.",
     "internal_error": "A fault of this service; it is in its log.",
 }
 

@@ -5,13 +5,17 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
-from tests.service import PENGUINS, ROOT, Service, fresh_database
+from app.store.session import Database
+from tests.service import PENGUINS, ROOT, Service, fresh_database, problem
 
+CONFIG = Path(__file__).with_name("schemathesis.toml")
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -65,14 +69,14 @@ def _stock(service: Service) -> dict[str, list[str]]:
 @pytest.mark.timeout(900)
 def test_schemathesis_finds_nothing(stocked: tuple[Service, dict[str, list[str]]], tmp_path: Path) -> None:
     service, ids = stocked
-    report = tmp_path / "report.json"
     done = subprocess.run(
         [
-            *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{service.http.base_url}/openapi.json"),
+            *(str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG)),
+            *("run", f"{service.http.base_url}/openapi.json", "--workers", "2"),
             *("--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing"),
-            *("--max-examples", "100", "--seed", "1", "--generation-deterministic", "--generation-database", "none"),
+            *("--max-examples", "25", "--seed", "1", "--generation-deterministic"),
             *("--no-color", "--continue-on-failure", "--request-timeout", "60", "--suppress-health-check", "all"),
-            *("--report", "json", "--report-json-path", str(report), "--warnings", "off"),
+            *("--no-shrink", "--warnings", "off"),
         ],
         cwd=tmp_path,
         env={
@@ -89,3 +93,94 @@ def test_schemathesis_finds_nothing(stocked: tuple[Service, dict[str, list[str]]
     cases = re.search(r"([\d,]+) generated", done.stdout)
     assert cases is not None, done.stdout
     assert int(cases[1].replace(",", "")) >= 5000
+
+
+def test_a_method_that_an_address_does_not_know_is_answered_with_those_it_knows(service: Service) -> None:
+    for path, allowed in (
+        ("/v1/datasets", "GET, POST"),
+        ("/v1/jobs/job_none", "DELETE, GET"),
+        ("/v1/jobs/job_none/cancel", "POST"),
+        ("/v1/uploads/upload_none", "DELETE, GET, HEAD, PATCH"),
+        ("/", "GET, HEAD"),
+    ):
+        answer = service.http.put(path)
+        assert answer.headers["allow"] == allowed
+        problem(answer, 405, "method_not_allowed")
+    assert service.http.get("/v1/jobs/job_none/cancel").status_code == 405
+    problem(service.http.get("/v1/nothing"), 404, "not_found")
+
+
+@pytest.mark.parametrize("sent", ["rows=0-1", "bytes", "bytes=", "bytes=a-b", "bytes=5-2", "bytes=--1", "bytes=0-1;2"])
+def test_a_range_that_is_none_is_ignored(service: Service, penguins: str, sent: str) -> None:
+    answer = service.http.get(f"/v1/datasets/{penguins}/content", headers={"Range": sent})
+    assert (answer.status_code, answer.content) == (200, PENGUINS.read_bytes())
+
+
+def test_a_range_is_sent_or_refused_with_the_size_of_the_file(service: Service, penguins: str) -> None:
+    path, table = f"/v1/datasets/{penguins}/content", PENGUINS.read_bytes()
+    part = service.http.get(path, headers={"Range": "bytes=2-5"})
+    assert (part.status_code, part.content) == (206, table[2:6])
+    assert part.headers["content-range"] == f"bytes 2-5/{len(table)}"
+    beyond = service.http.get(path, headers={"Range": f"bytes={len(table)}-"})
+    assert beyond.headers["content-range"] == f"bytes */{len(table)}"
+    problem(beyond, 416, "requested_range_not_satisfiable")
+
+
+def test_a_million_faults_in_the_rows_are_refused_in_a_moment(service: Service) -> None:
+    hostile = (
+        b'{"data": {"inputs": ['
+        + b",".join([b'["x"]'] * 600_000)
+        + b'], "targets": ['
+        + b",".join([b"{}"] * 100_000)
+        + b"]}}"
+    )
+    assert 3_000_000 < len(hostile) < 4 * 2**20
+    before = time.monotonic()
+    answer = service.http.post("/v1/jobs", content=hostile, headers={"Content-Type": "application/json"})
+    problem(answer, 422, "invalid_request")
+    assert time.monotonic() - before < 20
+
+
+def test_an_answer_of_an_older_version_is_replayed_as_it_was_stored(own_service: Service) -> None:
+    own_service.start_api()
+    headers = {"Idempotency-Key": "before the upgrade"}
+    first = own_service.http.post("/v1/uploads", json={"name": "a.csv"}, headers=headers)
+    older = {"id": first.json()["id"], "a_field_of_then": 1}
+    url = own_service.environment.get("DESCENT_DATABASE_URL", f"sqlite:///{own_service.data_dir / 'descent.db'}")
+    with Database(url).transaction() as session:
+        session.execute(text("UPDATE answers SET body = :body"), {"body": json.dumps(older)})
+    again = own_service.http.post("/v1/uploads", json={"name": "a.csv"}, headers=headers)
+    assert (again.status_code, again.json()) == (201, older)
+    assert again.headers["location"] == first.headers["location"]
+    assert again.headers["idempotency-replayed"] == "true"
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/problems"])
+def test_the_documentation_names_no_other_host(service: Service, path: str) -> None:
+    page = service.http.get(path)
+    assert page.status_code == 200
+    assert "//" not in page.text
+    policy = page.headers["content-security-policy"]
+    assert not re.search(r"https?:|\*", policy)
+    for file in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert service.http.get(file).status_code == 200
+
+
+def test_the_type_of_a_problem_leads_to_its_meaning(service: Service) -> None:
+    kind = service.http.get("/v1/jobs/job_none").json()["type"]
+    path, _, code = kind.partition("#")
+    assert f'id="{code}"' in service.http.get(path).text
+
+
+def test_every_operation_is_described(service: Service) -> None:
+    document = service.http.get("/openapi.json").json()
+    tags = {tag["name"] for tag in document["tags"]}
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    assert len(operations) >= 42
+    assert len({one["operationId"] for one in operations}) == len(operations)
+    for one in operations:
+        assert one["summary"]
+        assert one["description"]
+        assert set(one["tags"]) <= tags
+        for media_type, content in one.get("requestBody", {}).get("content", {}).items():
+            assert "examples" in content or media_type in {"multipart/form-data", "application/octet-stream"}
