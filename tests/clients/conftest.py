@@ -1,4 +1,4 @@
-"""A generator of clients is not among our packages: with `TEST_CLIENT_GENERATOR=…/bin/openapi-python-client` these tests run, too."""
+"""With `TEST_CLIENT_GENERATOR=…/bin/openapi-python-client`, which is not among our packages, these tests run, too."""
 
 import os
 

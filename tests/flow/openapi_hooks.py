@@ -38,8 +38,3 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 
 schemathesis.openapi.media_type("text/csv", st.sampled_from(TABLES))
 schemathesis.openapi.media_type("application/octet-stream", st.binary(max_size=100))
-
-
-@schemathesis.serializer("text/csv")
-def _as_it_is(_context: Any, value: Any) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode()

@@ -45,7 +45,7 @@ def test_the_blocks_of_a_page_run_in_order(service: Service, tmp_path: Path, pag
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     text = "\n".join(script).replace("http://127.0.0.1:8000", str(service.http.base_url).rstrip("/"))
     done = subprocess.run(
-        ["bash", "-eu", "-o", "pipefail", "-c", text],
+        ["bash", "-eu", "-c", text],
         cwd=tmp_path,
         env={**os.environ, "PYTHONWARNINGS": "error"},
         capture_output=True,
