@@ -74,7 +74,7 @@ def test_schemathesis_finds_nothing(stocked: tuple[Service, dict[str, list[str]]
     done = subprocess.run(
         [
             *(str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG)),
-            *("run", f"{service.http.base_url}/openapi.json", "--workers", "2"),
+            *("run", f"{service.http.base_url}/openapi.json", "--workers", "1"),
             *("--checks", ",".join(CHECKS), "--phases", "coverage,fuzzing"),
             *("--max-examples", "30", "--seed", "1", "--generation-deterministic"),
             *(
