@@ -11,7 +11,20 @@ from fastapi import FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from app.api import checkpoints, datasets, evaluation, events, foreign, jobs, models, problems, system, uploads
+from app.api import (
+    checkpoints,
+    datasets,
+    document,
+    evaluation,
+    events,
+    foreign,
+    jobs,
+    models,
+    problems,
+    system,
+    uploads,
+    viewer,
+)
 from app.api.edge import Edge
 from app.services.installation import Installation
 from app.services.sweeping import Sweeper
@@ -43,10 +56,12 @@ def create_app(configured: Settings) -> FastAPI:
         version=__version__,
         summary="Training as a service for multilayer perceptrons.",
         lifespan=lifespan,
+        docs_url=None,  # our own, which works offline
+        redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(app)
-    for room in (datasets, uploads, evaluation, events, checkpoints, jobs, models, foreign, system):
+    for room in (datasets, uploads, evaluation, events, checkpoints, jobs, models, foreign, system, viewer):
         app.include_router(room.router)
     app.mount("/", _Page(directory=WEB, html=True), name="web")
     return app
@@ -62,10 +77,11 @@ class _Page(StaticFiles):
 
 class _Api(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """Give the OpenAPI document; every error in it is a problem."""
+        """Give the OpenAPI document, complete."""
         if self.openapi_schema is None:
-            problems.describe(super().openapi())
-            foreign.describe(self.openapi_schema or {})
+            made = super().openapi()
+            foreign.describe(made)
+            document.complete(made)
         assert self.openapi_schema is not None
         return self.openapi_schema
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -13,6 +14,18 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.file_names import disposition
 from app.errors import NotFound
+from app.services.once import Answer
+
+_ONE = rb"[ \t]*(?:\d{1,18}-\d{0,18}|-\d{1,18})[ \t]*"
+_RANGE = re.compile(rb"bytes=%b(?:,%b)*" % (_ONE, _ONE), re.IGNORECASE)
+
+
+def made(answer: Answer, collection: str, status_code: int) -> Response:
+    """Answer with what was made, where it is, and whether an earlier request with the same key made it."""
+    headers = {"Location": f"{collection}/{answer.object_id}"}
+    if answer.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(answer.body.encode(), status_code=status_code, media_type="application/json", headers=headers)
 
 
 def tagged(request: Request, body: BaseModel) -> Response:
@@ -58,8 +71,17 @@ class _OpenFile(FileResponse):
         self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range" or _is_range(value)]
         with self._file:
-            await super().__call__(scope, receive, send)
+            await super().__call__({**scope, "headers": headers}, receive, send)
+
+
+def _is_range(sent: bytes) -> bool:
+    """Tell whether a `Range` header is one of bytes; another unit, or what is none, is ignored (RFC 9110, 14.2)."""
+    if not _RANGE.fullmatch(sent):
+        return False
+    ends = [part.strip().split(b"-") for part in sent.partition(b"=")[2].split(b",")]
+    return all(not first or not last or int(first) <= int(last) for first, last in ends)
 
 
 def _has(request: Request, etag: str) -> bool:

@@ -4,13 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from app.api.answers import download
+from app.api.answers import download, made
 from app.api.deps import Asked, Installed, Owner, Reading
 from app.api.media import MEDIA_TYPES, SENT_AS, preferred
 from app.contract.jobs import Checkpoints, Fork, Job
 from app.contract.models import Weights, WeightsFormat
 from app.services import checkpoints, forks
-from app.services.once import Answer
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -47,8 +46,8 @@ def download_checkpoint(
     return answer
 
 
-@router.post("/{job_id}/fork", status_code=status.HTTP_202_ACCEPTED, max_body_size=MAX_FORK_BYTES)
-def fork_job(fork: Fork, installed: Installed, asked: Asked, job_id: str, response: Response) -> Job:
+@router.post("/{job_id}/fork", status_code=status.HTTP_202_ACCEPTED, response_model=Job, max_body_size=MAX_FORK_BYTES)
+def fork_job(fork: Fork, installed: Installed, asked: Asked, job_id: str) -> Response:
     """Go on from a checkpoint of a job, ended or not, with another training: a new job, whose parent is not touched.
 
     Epochs count on from the checkpoint's, and the new job's history begins with the next one. If nothing changes but a
@@ -56,21 +55,14 @@ def fork_job(fork: Fork, installed: Installed, asked: Asked, job_id: str, respon
     trained so long, bit for bit. The optimizer goes on with what it remembers, unless another one is named, or the
     checkpoint is the `best`. Rows, their split and their preparation are the parent's.
     """
-    return _made(forks.fork(installed, asked, job_id, fork), response)
+    return made(forks.fork(installed, asked, job_id, fork), "/v1/jobs", status.HTTP_202_ACCEPTED)
 
 
-@router.post("/{job_id}/verify", status_code=status.HTTP_202_ACCEPTED, max_body_size=MAX_FORK_BYTES)
-def verify_job(installed: Installed, asked: Asked, job_id: str, response: Response) -> Job:
+@router.post("/{job_id}/verify", status_code=status.HTTP_202_ACCEPTED, response_model=Job, max_body_size=MAX_FORK_BYTES)
+def verify_job(installed: Installed, asked: Asked, job_id: str) -> Response:
     """Train a job that has ended again, up to the same epoch, and compare every epoch and the chain of its receipt.
 
     The answer is a job of the kind `verification`, of the lowest priority; it makes no model. When it has succeeded, its
     `verification` says `identical`, or from which epoch on it differs, and what differs between the machines.
     """
-    return _made(forks.verify(installed, asked, job_id), response)
-
-
-def _made(answer: Answer[Job], response: Response) -> Job:
-    response.headers["Location"] = f"/v1/jobs/{answer.body.id}"
-    if answer.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return answer.body
+    return made(forks.verify(installed, asked, job_id), "/v1/jobs", status.HTTP_202_ACCEPTED)

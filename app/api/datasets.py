@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import TypeAdapter, ValidationError
 
 from app.api import file_names
-from app.api.answers import download, tagged, unless_known
+from app.api.answers import download, made, tagged, unless_known
 from app.api.deps import Cursor, IdempotencyKey, Installed, Limit, Owner, Reading
 from app.api.formats import BODIES, file_name, media_type, settle
 from app.api.multipart import MAX_OVERHEAD_BYTES, MEDIA_TYPE, Form
@@ -27,7 +27,11 @@ _KINDS = TypeAdapter(dict[str, Kind])
 
 def _kinds(
     kinds: Annotated[
-        str | None, Query(max_length=100_000, description='Overrides what is found: `{"zip": "categorical"}`.')
+        str | None,
+        Query(
+            max_length=5000,  # percent-encoded it still fits into the 64 KiB of a request's first line
+            description='Overrides what is found: `{"zip": "categorical"}`. A longer one is sent in a form.',
+        ),
     ] = None,
 ) -> Mapping[str, Kind]:
     try:
@@ -82,10 +86,9 @@ async def create_dataset(
     request: Request,
     installed: Installed,
     owner: Owner,
-    response: Response,
     asked: Annotated[DatasetFields, Depends(_asked)],
     idempotency_key: IdempotencyKey = None,
-) -> Dataset:
+) -> Response:
     """Upload a table as the body of the request, or as the part `file` of a form.
 
     It is stored as it came, read, and answered with what was found in each column. It is stored whole or not at all, and
@@ -128,10 +131,7 @@ async def create_dataset(
             kinds=asked.kinds,
             options=options,
         )
-    response.headers["Location"] = f"/v1/datasets/{answer.body.id}"
-    if answer.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return answer.body
+    return made(answer, "/v1/datasets", status.HTTP_201_CREATED)
 
 
 def _merged(query: DatasetFields, form: DatasetFields) -> DatasetFields:

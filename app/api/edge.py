@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.problems import for_status
 
 REQUEST_ID = "X-Request-Id"
-# Nothing is loaded from elsewhere. The API's own page, at /docs, loads its viewer from where its makers serve it.
+# Nothing is loaded from elsewhere.
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
@@ -53,8 +53,7 @@ class Edge:
                 headers[REQUEST_ID] = request_id
                 for name, value in SECURITY.items():
                     headers.setdefault(name, value)
-                if not scope["path"].startswith("/docs"):
-                    headers.setdefault("Content-Security-Policy", POLICY)
+                headers.setdefault("Content-Security-Policy", POLICY)
                 if message["status"] >= 400 and not headers.get("content-type", "").startswith("application/"):
                     replaced = True
                     kept = {n: v for n, v in headers.items() if n not in {"content-length", "content-type"}}

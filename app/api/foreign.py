@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from app.api.answers import made
 from app.api.deps import IdempotencyKey, Installed, Owner
 from app.contract.foreign import ModelCreate
 from app.contract.models import Model
@@ -63,8 +64,8 @@ def describe(document: dict[str, Any]) -> None:
     },
 )
 async def create_model(
-    request: Request, installed: Installed, owner: Owner, response: Response, idempotency_key: IdempotencyKey = None
-) -> Model:
+    request: Request, installed: Installed, owner: Owner, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Upload a network that was trained elsewhere, to be served, evaluated and trained on.
 
     Send a form with the parts `model`, which is JSON, and `file`, which is safetensors or `.npz`; or JSON alone, with the
@@ -77,15 +78,12 @@ async def create_model(
     async with AsyncExitStack() as until_done:
         sent, file = await _body(request, installed.settings.max_model_bytes, until_done)
         answer = await run_in_threadpool(_create, installed, owner, idempotency_key, sent, file)
-    response.headers["Location"] = f"/v1/models/{answer.body.id}"
-    if answer.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return answer.body
+    return made(answer, "/v1/models", status.HTTP_201_CREATED)
 
 
 def _create(
     installed: Installed, owner: str, idempotency_key: str | None, sent: bytes, file: BinaryIO | None
-) -> Answer[Model]:
+) -> Answer:
     model = _validated(sent, in_form=file is not None)
     of_file = ""
     if idempotency_key is not None and file is not None:

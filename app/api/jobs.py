@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from app.api.answers import tagged
+from app.api.answers import made, tagged
 from app.api.deps import Asked, Cursor, Installed, Limit, Owner, Reading, Sent, Transaction
 from app.contract.base import Page
 from app.contract.jobs import Epochs, Job, JobCreate, JobKind, Plan, Status
@@ -38,11 +38,10 @@ def submit_job(
     sent: Sent,
     installed: Installed,
     asked: Asked,
-    response: Response,
     dry_run: Annotated[
         bool, Query(description="Store nothing, under no Idempotency-Key either; answer 200 with the plan.")
     ] = False,
-) -> Job | Response:
+) -> Response:
     """Submit a network to be trained on a dataset.
 
     The answer is **202** once the job is stored and queued: it survives a crash of the service. `Location` is the URL to
@@ -50,11 +49,7 @@ def submit_job(
     """
     if dry_run:
         return Response(plan(installed, asked.owner, job).model_dump_json(), media_type="application/json")
-    answer = submit(installed, asked, job, sent)
-    response.headers["Location"] = f"/v1/jobs/{answer.body.id}"
-    if answer.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return answer.body
+    return made(submit(installed, asked, job, sent), "/v1/jobs", status.HTTP_202_ACCEPTED)
 
 
 @router.get("")

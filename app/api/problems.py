@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from app.contract.problems import Problem, ProblemFault
 from app.errors import DescentError, Fault, InvalidRequest, StorageFull, Unavailable, UnsupportedFormat, WrongOffset
@@ -17,6 +18,7 @@ from app.store.faults import DATABASE_DOWN, is_full, is_passing
 MEDIA_TYPE = "application/problem+json"
 MOST_FAULTS = 100
 RETRY_AFTER_S = "2"
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _KINDS = {"int_parsing": "integer", "float_parsing": "number", "bool_parsing": "boolean"}
 
 log = logging.getLogger(__name__)
@@ -31,24 +33,6 @@ def install(app: FastAPI) -> None:
     for error in (*DATABASE_DOWN, OSError):
         app.add_exception_handler(error, _outside)
     app.add_exception_handler(Exception, _bug)
-
-
-def describe(document: dict[str, Any]) -> None:
-    """Say in the OpenAPI document that every error is a problem, in place of what the framework assumes."""
-    schemas = document["components"]["schemas"]
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
-    own = Problem.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
-    schemas.update(own.pop("$defs"))
-    schemas["Problem"] = own
-    answer = {
-        "description": "The request cannot be granted; `errors` lists every reason.",
-        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            operation["responses"].pop("422", None)
-            operation["responses"] |= {"4XX": answer, "5XX": {**answer, "description": "It may pass later."}}
 
 
 def problem(
@@ -112,11 +96,26 @@ async def _validation_error(_request: Request, error: Exception) -> Response:
     )
 
 
-async def _http_exception(_request: Request, error: Exception) -> Response:
+async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code < 400:
         return Response(status_code=error.status_code, headers=error.headers)
+    if error.status_code in {404, 405} and (allowed := _methods(request)):
+        return for_status(405, {"Allow": ", ".join(allowed)})
     return for_status(error.status_code, error.headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Give the methods that the address knows; those of the page, which is mounted below all else, if no other."""
+    *routes, _page = request.app.routes
+    known = [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    if not known and request.method not in {"GET", "HEAD"}:
+        return ["GET", "HEAD"]
+    return [] if request.method in known else known
 
 
 async def _cut(_request: Request, _error: Exception) -> Response:

@@ -8,7 +8,7 @@ from anyio import CancelScope
 from fastapi import APIRouter, Header, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 
-from app.api.answers import tagged
+from app.api.answers import made, tagged
 from app.api.deps import Asked, Installed, Owner, Reading
 from app.api.formats import settle
 from app.contract.datasets import Dataset
@@ -26,8 +26,8 @@ _OFFSET_HEADER = {OFFSET: {"description": "Bytes that are stored.", "schema": {"
 _HAS_OFFSET = {"headers": _OFFSET_HEADER}
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, max_body_size=MAX_BODY_BYTES)
-def create_upload(fields: UploadCreate, installed: Installed, asked: Asked, response: Response) -> Upload:
+@router.post("", status_code=status.HTTP_201_CREATED, response_model=Upload, max_body_size=MAX_BODY_BYTES)
+def create_upload(fields: UploadCreate, installed: Installed, asked: Asked) -> Response:
     """Begin to send a dataset in pieces.
 
     Then `PATCH` the upload with one piece after the other, and `POST` its `complete`. Where a connection broke, ask with `GET` or
@@ -35,10 +35,7 @@ def create_upload(fields: UploadCreate, installed: Installed, asked: Asked, resp
     """
     name, format, _ = settle(fields, sent_as=None)
     answer = uploads.create(installed, asked, fields, name=name, format=format)
-    response.headers["Location"] = f"/v1/uploads/{answer.body.id}"
-    if answer.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return answer.body
+    return made(answer, "/v1/uploads", status.HTTP_201_CREATED)
 
 
 @router.get("/{upload_id}", response_model=Upload, responses={200: _HAS_OFFSET})
@@ -63,7 +60,8 @@ def look_at_upload(session: Reading, owner: Owner, upload_id: str) -> Response:
     responses={200: _HAS_OFFSET},
     openapi_extra={
         "requestBody": {
-            "required": True,
+            "description": "The bytes; none of them is a piece, too.",
+            "required": False,
             "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
         }
     },
@@ -108,17 +106,14 @@ async def append_to_upload(
     return upload
 
 
-@router.post("/{upload_id}/complete", status_code=status.HTTP_201_CREATED)
-def complete_upload(installed: Installed, owner: Owner, upload_id: str, response: Response) -> Dataset:
+@router.post("/{upload_id}/complete", status_code=status.HTTP_201_CREATED, response_model=Dataset)
+def complete_upload(installed: Installed, owner: Owner, upload_id: str) -> Response:
     """Make a dataset of what was sent.
 
     It is the same as if the bytes had come in one request. A second time gives the same dataset again.
     """
     answer = uploads.complete(installed, owner, upload_id)
-    response.headers["Location"] = f"/v1/datasets/{answer.body.id}"
-    if answer.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
-    return answer.body
+    return made(answer, "/v1/datasets", status.HTTP_201_CREATED)
 
 
 @router.delete("/{upload_id}", status_code=status.HTTP_204_NO_CONTENT)

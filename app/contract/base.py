@@ -1,15 +1,46 @@
 """What every message shares: incoming ones refuse what they do not know, outgoing ones always carry every field."""
 
 from datetime import datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PlainSerializer, StringConstraints
+from pydantic_core import CoreSchema, core_schema
+
+
+def _as_they_are(schema: Any) -> None:
+    if isinstance(schema, list | tuple):
+        for part in schema:
+            _as_they_are(part)
+    elif isinstance(schema, dict):
+        kind = schema.get("type")
+        if kind in {"bool", "float"}:
+            schema["strict"] = True
+        elif kind == "int" and "strict" not in schema:
+            number = {**schema}
+            schema.clear()
+            schema.update(core_schema.no_info_before_validator_function(_whole, {**number, "strict": True}))
+            return
+        for name, part in schema.items():
+            if name not in {"metadata", "serialization", "default", "cls"}:
+                _as_they_are(part)
+
+
+def _whole(number: Any) -> Any:
+    """Give 5 for 5.0, as JSON makes no difference between them."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 class Incoming(BaseModel):
     """A message from a client. Unknown fields, NaN and Infinity are refused."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Take numbers and truth values as what they are: `"5"` is no number, and 1 is not true. 5.0 is a whole number."""
+        schema = handler(source)
+        _as_they_are(schema)
+        return schema
 
 
 class Outgoing(BaseModel):

@@ -56,9 +56,14 @@ class StoppedBecause(StrEnum):
 class InlineData(Incoming):
     """Rows inside the request, up to 1 MiB; they are stored as a dataset of columns `x0…` and `y0…`."""
 
-    inputs: Annotated[list[list[float | None]], Field(min_length=1, description="One list a row, all of one length.")]
+    # Each list ends at its first fault: of a million faults, a million would else be written down.
+    inputs: Annotated[
+        list[Annotated[list[float | None], Field(fail_fast=True)]],
+        Field(min_length=1, fail_fast=True, description="One list a row, all of one length."),
+    ]
     targets: Annotated[
-        list[list[float | str | bool]] | list[float | str | bool],
+        Annotated[list[Annotated[list[float | str | bool], Field(fail_fast=True)]], Field(fail_fast=True)]
+        | Annotated[list[float | str | bool], Field(fail_fast=True)],
         Field(min_length=1, description="One value or one list a row."),
     ]
 

@@ -169,11 +169,13 @@ class PredictRequest(Incoming):
     """Rows to predict: as objects by column name, as plain lists of numbers in the order of the features, or a dataset."""
 
     rows: Annotated[
-        list[dict[str, Any]] | None, Field(min_length=1, description="One object a row, by column name.")
+        Annotated[list[dict[str, Any]], Field(min_length=1, fail_fast=True)] | None,
+        Field(description="One object a row, by column name."),
     ] = None
     inputs: Annotated[
-        list[list[float | None]] | None,
-        Field(min_length=1, description="One list a row; for features that are all numbers."),
+        Annotated[list[Annotated[list[float | None], Field(fail_fast=True)]], Field(min_length=1, fail_fast=True)]
+        | None,
+        Field(description="One list a row; for features that are all numbers."),
     ] = None
     dataset_id: Annotated[
         str | None,

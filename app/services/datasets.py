@@ -33,14 +33,14 @@ def create(
     format: Format | None,
     kinds: Mapping[str, Kind],
     options: ReadOptions = ReadOptions(),  # noqa: B008
-) -> Answer[Dataset]:
+) -> Answer:
     """Read an upload as a table and store both, once for a key.
 
     Raises:
         UnreadableTable: The bytes are not a table in that format; every fault is listed.
     """
     with installation.database.reading() as session:
-        earlier = replay(session, request, Dataset)
+        earlier = replay(session, request)
     if earlier is not None:
         return earlier
     reader = installation.uploads
@@ -49,11 +49,11 @@ def create(
     )
     try:
         with installation.database.transaction() as session:
-            answer = once(session, request, Dataset, lambda: (row.id, add(installation, session, row)))
+            answer = once(session, request, lambda: (row.id, add(installation, session, row)))
     except BaseException:
         drop_files(installation, row)
         raise
-    if answer.body.id != row.id:
+    if answer.object_id != row.id:
         drop_files(installation, row)
     return answer
 

@@ -44,14 +44,14 @@ class Sent:
     sha256: str | None = None
 
 
-def create(installation: Installation, request: RequestKey, model: ModelCreate, file: BinaryIO | None) -> Answer[Model]:
+def create(installation: Installation, request: RequestKey, model: ModelCreate, file: BinaryIO | None) -> Answer:
     """Store a model whose weights are in `file`, or among its fields; once for a key.
 
     Raises:
         InvalidRequest: The weights cannot be read, or are not those of the network described; every fault is listed.
     """
     with installation.database.reading() as session:
-        earlier = replay(session, request, Model)
+        earlier = replay(session, request)
     if earlier is not None:
         return earlier
     with _one_at_a_time:
@@ -61,7 +61,7 @@ def create(installation: Installation, request: RequestKey, model: ModelCreate, 
     kept = False
     try:
         with installation.database.transaction() as session:
-            answer = once(session, request, Model, lambda: (row.id, _add(session, row)))
+            answer = once(session, request, lambda: (row.id, _add(session, row)))
         kept = not answer.replayed
     finally:
         if not kept:

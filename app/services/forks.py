@@ -25,18 +25,18 @@ LEAST_URGENT = -10
 UNCHANGEABLE = ("seed", "dtype")
 
 
-def fork(installation: Installation, request: RequestKey, job_id: str, asked: Fork) -> Answer[Job]:
+def fork(installation: Installation, request: RequestKey, job_id: str, asked: Fork) -> Answer:
     """Store and queue a job that goes on from a checkpoint of another one, whatever became of that.
 
     Raises:
         InvalidRequest: It cannot go on so; every reason is listed.
     """
     with installation.database.reading() as session:
-        earlier = replay(session, request, Job)
+        earlier = replay(session, request)
     if earlier is not None:
         return earlier
     with installation.database.transaction() as session:
-        return once(session, request, Job, lambda: _fork(installation, session, request.owner, job_id, asked))
+        return once(session, request, lambda: _fork(installation, session, request.owner, job_id, asked))
 
 
 def _fork(installation: Installation, session: Session, owner: str, job_id: str, asked: Fork) -> tuple[str, Job]:
@@ -69,14 +69,14 @@ def _fork(installation: Installation, session: Session, owner: str, job_id: str,
     return row.id, jobs.describe(session, row)
 
 
-def verify(installation: Installation, request: RequestKey, job_id: str) -> Answer[Job]:
+def verify(installation: Installation, request: RequestKey, job_id: str) -> Answer:
     """Store and queue a job that trains an ended job again, from the same start to the same epoch, and compares."""
     with installation.database.reading() as session:
-        earlier = replay(session, request, Job)
+        earlier = replay(session, request)
     if earlier is not None:
         return earlier
     with installation.database.transaction() as session:
-        return once(session, request, Job, lambda: _verify(installation, session, request.owner, job_id))
+        return once(session, request, lambda: _verify(installation, session, request.owner, job_id))
 
 
 def _verify(installation: Installation, session: Session, owner: str, job_id: str) -> tuple[str, Job]:

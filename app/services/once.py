@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -13,15 +12,25 @@ from app.services.installation import now
 from app.store import answers
 from app.store.session import Session
 
-M = TypeVar("M", bound=BaseModel)
-
 
 @dataclass(frozen=True)
-class Answer(Generic[M]):
-    """What was made, now or (`replayed`) by an earlier request with the same key."""
+class Answer:
+    """What was made, now or (`replayed`) by an earlier request with the same key.
 
-    body: M
-    replayed: bool
+    Args:
+        object_id: Of what was made.
+        body: The answer as JSON. An earlier one is given as it was stored: what an older version wrote stays readable.
+        replayed: Whether it is an earlier one.
+    """
+
+    object_id: str
+    body: str
+    replayed: bool = False
+
+    @classmethod
+    def of(cls, object_id: str, made: BaseModel) -> "Answer":
+        """Answer with what was made just now."""
+        return cls(object_id, made.model_dump_json())
 
 
 @dataclass(frozen=True)
@@ -50,25 +59,25 @@ def fingerprint(*parts: str | bytes) -> str:
     return digest.hexdigest()
 
 
-def once(session: Session, request: RequestKey, kind: type[M], act: Callable[[], tuple[str, M]]) -> Answer[M]:
+def once(session: Session, request: RequestKey, act: Callable[[], tuple[str, BaseModel]]) -> Answer:
     """Do `act`, which gives an id and an answer, unless it was done before under the same key.
 
     Raises:
         KeyReused: Another request came with this key in the last hours.
     """
     if request.key is None:
-        return Answer(act()[1], replayed=False)
+        return Answer.of(*act())
     answers.forget(session, before=now() - timedelta(hours=request.kept_hours))
     if answers.claim(session, request.owner, request.key, request.fingerprint, now()):
-        object_id, body = act()
-        answers.fill(session, request.owner, request.key, object_id, body.model_dump_json())
-        return Answer(body, replayed=False)
-    earlier = replay(session, request, kind)
+        answer = Answer.of(*act())
+        answers.fill(session, request.owner, request.key, answer.object_id, answer.body)
+        return answer
+    earlier = replay(session, request)
     assert earlier is not None, "a claimed key has an answer once its transaction has ended"
     return earlier
 
 
-def replay(session: Session, request: RequestKey, kind: type[M]) -> Answer[M] | None:
+def replay(session: Session, request: RequestKey) -> Answer | None:
     """Give the answer that is already under the key, if there is one.
 
     Raises:
@@ -79,5 +88,6 @@ def replay(session: Session, request: RequestKey, kind: type[M]) -> Answer[M] | 
         return None
     if row.fingerprint != request.fingerprint:
         raise KeyReused("This Idempotency-Key came with another request in the last hours; use a new one.")
+    assert row.object_id is not None
     assert row.body is not None
-    return Answer(kind.model_validate_json(row.body), replayed=True)
+    return Answer(row.object_id, row.body, replayed=True)

@@ -57,21 +57,21 @@ class Draft:
     class_counts: tuple[int, ...] | None
 
 
-def submit(installation: Installation, request: RequestKey, job: JobCreate, sent: Json) -> Answer[Job]:
+def submit(installation: Installation, request: RequestKey, job: JobCreate, sent: Json) -> Answer:
     """Check a job, store it and queue it: row and queue message in one commit. `sent` is the request, word for word.
 
     Raises:
         InvalidRequest: The job cannot be done; every reason is listed.
     """
     with installation.database.reading() as session:
-        earlier = replay(session, request, Job)
+        earlier = replay(session, request)
     if earlier is not None:
         return earlier
     draft = drafted(installation, request.owner, job)
     kept = False
     try:
         with installation.database.transaction() as session:
-            answer = once(session, request, Job, lambda: _store(installation, session, request.owner, job, sent, draft))
+            answer = once(session, request, lambda: _store(installation, session, request.owner, job, sent, draft))
         kept = not answer.replayed
     finally:
         if draft.is_inline and not kept:

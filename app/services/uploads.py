@@ -1,5 +1,6 @@
 """Datasets that are sent in pieces: a row that says how far they have come, and a file that grows."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from app.contract.datasets import Dataset, Format, Header, Kind
@@ -30,7 +31,7 @@ SAVE_EVERY_BYTES = 8 * 2**20
 
 def create(
     installation: Installation, request: RequestKey, fields: UploadCreate, *, name: str, format: Format | None
-) -> Answer[Upload]:
+) -> Answer:
     """Begin an upload, once for a key.
 
     Raises:
@@ -66,7 +67,7 @@ def create(
         return row.id, Upload.model_validate(row)
 
     with installation.database.transaction() as session:
-        return once(session, request, Upload, add)
+        return once(session, request, add)
 
 
 def get(session: Session, owner: str, upload_id: str) -> Upload:
@@ -145,7 +146,7 @@ def begin_piece(
     return Piece(installation, row, file)
 
 
-def complete(installation: Installation, owner: str, upload_id: str) -> Answer[Dataset]:
+def complete(installation: Installation, owner: str, upload_id: str) -> Answer:
     """Make a dataset of the bytes that were sent; a second time gives the same one.
 
     Raises:
@@ -156,7 +157,8 @@ def complete(installation: Installation, owner: str, upload_id: str) -> Answer[D
     with installation.database.reading() as session:
         row = _find(session, owner, upload_id)
         if row.dataset_id is not None:
-            return Answer(datasets.get(session, owner, row.dataset_id), replayed=True)
+            made = datasets.get(session, owner, row.dataset_id)
+            return replace(Answer.of(made.id, made), replayed=True)
     row, file = _open(installation, owner, upload_id)
     try:
         _check_bytes(row, file)
@@ -164,7 +166,7 @@ def complete(installation: Installation, owner: str, upload_id: str) -> Answer[D
     finally:
         file.close()
     installation.blobs.delete(_key(row.id))
-    return Answer(dataset, replayed=False)
+    return Answer.of(dataset.id, dataset)
 
 
 def delete(installation: Installation, owner: str, upload_id: str) -> None:

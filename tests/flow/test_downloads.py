@@ -347,7 +347,7 @@ def test_the_blocks_of_the_documentation_run(
     service: Service, penguins: str, model: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (ROOT / "docs" / "models.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    blocks = re.findall(r"```python[^\n]*\n(.*?)```", page, re.DOTALL)
     assert len(blocks) == 4
     monkeypatch.chdir(tmp_path)
     for format in ("npz", "onnx"):
