@@ -40,9 +40,9 @@ export class Chart {
   have(series) {
     this.series = series.map((one) => ({
       ...one,
-      raw: svg("path", { class: `raw ${one.kind}` }), path: svg("path", { class: one.kind }), key: el("span", { class: `key ${one.kind}` }),
+      raw: svg("path", { class: "raw" }), path: svg("path", { class: one.kind }), key: el("span", { class: `key ${one.kind}` }),
     }));
-    this.lines.replaceChildren(...this.series.flatMap(({ raw, path }) => [raw, path]));
+    this.lines.replaceChildren(...this.series.map(({ kind, raw, path }) => svg("g", { class: kind }, raw, path)));
     this.keys.replaceChildren(...this.series.map(({ key }) => key));
     this.ask();
   }
@@ -94,7 +94,7 @@ export class Chart {
   }
 
   drawGrid(marks, [first, last], x, y, width, height) {
-    const epochs = ticks(first, last, width / 110).filter((epoch) => Number.isInteger(epoch) && epoch >= first);
+    const epochs = ticks(first, last, width / 80).filter((epoch) => Number.isInteger(epoch) && epoch >= first);
     this.grid.replaceChildren(
       ...marks.flatMap((value) => [
         svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
@@ -121,7 +121,8 @@ export class Chart {
     const epoch = found.filter(Boolean).reduce((best, [at]) => (Math.abs(at - wanted) < Math.abs(best - wanted) ? at : best), Infinity);
     write(this.epoch, `Epoch ${count(epoch)}`);
     this.series.forEach(({ key, name }, i) => {
-      write(key, `${name} ${figure(found[i]?.[1])}`);
+      // A lone curve has its name in the title.
+      write(key, `${this.series.length > 1 ? name : ""} ${figure(found[i]?.[1])}`);
       key.hidden = !found[i];
     });
     this.cursor.setAttribute("visibility", isPointed ? "visible" : "hidden");

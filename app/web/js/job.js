@@ -131,7 +131,7 @@ function charts(history, job) {
     return found && { epoch: found.epoch, value: found.validation_loss ?? found.train_loss };
   };
   const loss = new Chart({ label: "Loss", series: losses, best });
-  const smaller = (label, figure, isLog) => new Chart({ label, series: [of("", "rate", figure)], follows: loss, canSmooth: false, isLog });
+  const smaller = (label, figure, isLog) => new Chart({ label, series: [of(label.toLowerCase(), "rate", figure)], follows: loss, canSmooth: false, isLog });
   const others = [smaller("Learning rate", "learning_rate", false), smaller("Gradient norm", "gradient_norm", true)];
   loss.lead(...others);
   return { loss, others };
