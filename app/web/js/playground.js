@@ -6,11 +6,12 @@ import { History } from "./history.js";
 import { COARSE, colours, drawDecision, drawNeurons, FINE } from "./plane.js";
 import { CLASSES, EDGE, toy, TOYS } from "./toys.js";
 import { count, figure, percent, TERMINAL } from "./words.js";
-import { ask, pause } from "./wire.js";
+import { ask, pause, Problem } from "./wire.js";
 
 const FRAMES = 60;
 const POLL_MS = 200, FRAME_MS = 60;
 const TABLE = 5;
+const MOST_LAYERS = 5, MOST_UNITS = 12;
 
 /** A network of two inputs as it learns: jobs of the service keep checkpoints, and their weights are drawn. */
 export async function showPlayground(place, _id, signal, ready) {
@@ -81,6 +82,10 @@ export async function showPlayground(place, _id, signal, ready) {
   async function begin() {
     drawPoints();
     const [layers, activation, name, rate, epochs] = described.map((field) => field.read());
+    if (layers.length > MOST_LAYERS || layers.some((units) => units > MOST_UNITS)) {
+      const message = `Up to ${MOST_LAYERS} layers of ${MOST_UNITS} units can be drawn.`;
+      throw new Problem({ title: "This network is too large for the playground.", errors: [{ pointer: "/network/hidden_layers", message }] });
+    }
     const every = Math.max(1, Math.ceil(epochs / FRAMES)) || 1;
     const made = await ask("/v1/jobs", { method: "POST", signal, json: {
       name: `Playground: ${shape.input.value}`, tags: { from: "playground" }, data: points, preprocessing: { numeric: "none" },

@@ -2,7 +2,7 @@
 const SHAPES = {
   "two moons": (random, isSecond) => {
     const angle = Math.PI * random();
-    return isSecond ? [0.5 - Math.cos(angle), 0.35 - Math.sin(angle)] : [Math.cos(angle) - 0.5, Math.sin(angle) - 0.35];
+    return isSecond ? [0.42 - 0.84 * Math.cos(angle), 0.3 - 0.84 * Math.sin(angle)] : [0.84 * Math.cos(angle) - 0.42, 0.84 * Math.sin(angle) - 0.3];
   },
   "two spirals": (random, isSecond) => {
     const far = Math.sqrt(0.05 + 0.95 * random()), angle = 1.5 * Math.PI * far * 1.6 + (isSecond ? Math.PI : 0);
