@@ -227,7 +227,7 @@ def test_a_model_is_measured_and_asked(
 
 def test_a_network_learns_in_the_playground(page: Page, service: Service) -> None:
     page.goto(f"{service.address}/#/playground")
-    page.get_by_label("Points").select_option("xor")
+    page.get_by_label("Points", exact=True).select_option("xor")
     page.get_by_label("Hidden layers").fill("99")
     page.get_by_role("button", name="Train", exact=True).click()
     expect(page.get_by_label("Hidden layers")).to_have_accessible_description(re.compile("can be drawn"))
