@@ -40,19 +40,23 @@ class Service:
 
     def dataset(self, text: str | bytes, name: str = "penguins.csv") -> dict[str, Any]:
         """Upload a CSV."""
-        answer = httpx.post(f"{self.address}/v1/datasets", params={"name": name, "format": "csv"}, content=text)
+        answer = httpx.post(
+            f"{self.address}/v1/datasets", params={"name": name, "format": "csv"}, content=text, timeout=60
+        )
         assert answer.status_code == 201, answer.text
         return answer.json()
 
     def job(self, dataset: dict[str, Any], **more: Any) -> dict[str, Any]:
         """Submit a job."""
-        answer = httpx.post(f"{self.address}/v1/jobs", json={"dataset_id": dataset["id"], "target": "species", **more})
+        answer = httpx.post(
+            f"{self.address}/v1/jobs", json={"dataset_id": dataset["id"], "target": "species", **more}, timeout=60
+        )
         assert answer.status_code == 202, answer.text
         return answer.json()
 
     def ended(self, job: dict[str, Any]) -> dict[str, Any]:
         """Wait for a job's end."""
-        return httpx.get(f"{self.address}/v1/jobs/{job['id']}", params={"wait_s": 60}, timeout=70).json()
+        return httpx.get(f"{self.address}/v1/jobs/{job['id']}", params={"wait_s": 60}, timeout=120).json()
 
 
 def begin(page: Page, service: Service, **fields: str) -> None:

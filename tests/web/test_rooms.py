@@ -163,7 +163,7 @@ def test_a_job_is_forked_and_verified_from_the_page(page: Page, service: Service
     expect(status(page)).to_have_text("succeeded", timeout=60_000)
     expect(page.get_by_text("epoch 350 of 350")).to_be_visible()
     expect(page.get_by_text("from epoch 300 on")).to_be_visible()
-    page.get_by_text("Checkpoints").click()
+    page.get_by_text("Checkpoints", exact=True).click()
     expect(page.get_by_role("region", name="Stored states").get_by_role("rowheader").first).to_have_text("latest")
 
     page.get_by_role("link", name="an earlier job").click()
