@@ -191,7 +191,7 @@ def test_a_curve_that_is_opened_late_is_whole(page: Page, service: Service) -> N
     expect(path).to_have_attribute("d", re.compile("L"))
     assert 250 < path.get_attribute("d").count("L") <= 1000
     linear = path.get_attribute("d")
-    page.get_by_label("log scale").check()
+    page.get_by_label("log scale of loss").check()
     expect(path).not_to_have_attribute("d", linear)
 
 

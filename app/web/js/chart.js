@@ -23,7 +23,7 @@ export class Chart {
     this.picture = svg("svg", { class: "plot", role: "img", "aria-label": `${label} by epoch` }, this.grid, this.band, this.lines, this.mark, this.cursor);
     this.keys = el("span", { class: "keys" });
     this.epoch = el("span");
-    this.log = el("input", { type: "checkbox", checked: isLog, onchange: () => this.ask() });
+    this.log = el("input", { type: "checkbox", checked: isLog, "aria-label": `log scale of ${label.toLowerCase()}`, onchange: () => this.ask() });
     this.smoothing = el("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: 0, oninput: () => this.ask() });
     this.zoom = follows ? null : new Zoom(this.picture, this);
     const tools = el("span", { class: "tools" }, this.zoom?.element ?? "", canSmooth ? el("label", {}, "smoothing ", this.smoothing) : "", el("label", {}, this.log, " log scale"));
