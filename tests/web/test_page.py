@@ -1,120 +1,36 @@
 """The page in a real browser, before a real service."""
 
+import ast
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-ROOT = Path(__file__).parents[2]
-PENGUINS = ROOT / "examples" / "penguins.csv"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
+from tests.web.browsing import PENGUINS, Service, begin
+
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
+NAME = """(({ ariaLabel, labels, textContent }) => ariaLabel ?? labels?.[0]?.textContent ?? textContent)(document.activeElement)"""
 MARKUP = "<img src=x onerror=\"document.title='owned'\">"
 
 pytestmark = pytest.mark.slow
-
-
-class Service:
-    """A service of our own, with nothing in it.
-
-    Args:
-        data_dir: Its folder.
-        port: Where it listens; 0: where there is room.
-    """
-
-    def __init__(self, data_dir: Path, port: int = 0) -> None:
-        # A variable that is no setting is refused, and the browser's is none.
-        env = {name: value for name, value in os.environ.items() if not name.startswith("DESCENT_")}
-        env |= {"DESCENT_PORT": str(port), "DESCENT_DATA_DIR": str(data_dir)}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "app"], cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        greeting = next(line for line in self._process.stdout if "http://" in line)
-        self.address = greeting[greeting.index("http://") :].strip().rstrip("/")
-
-    def end(self) -> None:
-        """Stop it, as Ctrl-C does."""
-        self._process.send_signal(signal.SIGINT)
-        self._process.communicate(timeout=30)
-
-    def dataset(self, text: str | bytes, name: str = "penguins.csv") -> dict[str, Any]:
-        """Upload a CSV."""
-        answer = httpx.post(f"{self.address}/v1/datasets", params={"name": name, "format": "csv"}, content=text)
-        assert answer.status_code == 201, answer.text
-        return answer.json()
-
-    def job(self, dataset: dict[str, Any], **more: Any) -> dict[str, Any]:
-        """Submit a job."""
-        answer = httpx.post(f"{self.address}/v1/jobs", json={"dataset_id": dataset["id"], "target": "species", **more})
-        assert answer.status_code == 202, answer.text
-        return answer.json()
-
-    def ended(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Wait for a job's end."""
-        return httpx.get(f"{self.address}/v1/jobs/{job['id']}", params={"wait_s": 60}, timeout=70).json()
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    running = Service(tmp_path_factory.mktemp("data"))
-    yield running
-    running.end()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=os.environ["TEST_CHROMIUM"], args=FLAGS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context()
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    yield page
-    context.close()
-    assert faults == [], "the page's own code failed"
-
-
-def begin(page: Page, service: Service, **fields: str) -> None:
-    """Choose the penguins, fill the form and start."""
-    page.goto(f"{service.address}/#/start")
-    page.get_by_label("Drop a CSV here").set_input_files(PENGUINS)
-    for label, text in fields.items():
-        page.get_by_label(label.replace("_", " ")).fill(text)
-    page.get_by_role("button", name="Start", exact=True).click()
 
 
 def test_a_csv_becomes_a_trained_network_in_the_browser(page: Page, service: Service, tmp_path: Path) -> None:
     page.goto(service.address)
     page.get_by_role("link", name="Start a training").click()
     page.get_by_label("Drop a CSV here").set_input_files(PENGUINS)
-    expect(page.get_by_role("row", name="bill_length_mm numeric 32.1 to 59.6 2")).to_be_visible()
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="bill_length_mm"))
+    expect(row).to_contain_text("32.1 to 59.6")
+    expect(row).to_contain_text("1 input: numeric: standardize; 2 missing: mean")
     page.get_by_label("Target").select_option("sex")
     page.get_by_label("Hidden layers").fill("16, 8")
     page.get_by_label("Epochs").fill("300")
@@ -135,23 +51,37 @@ def test_a_csv_becomes_a_trained_network_in_the_browser(page: Page, service: Ser
     layers = json.loads((tmp_path / "weights.json").read_text())["layers"]
     assert [len(layer["weight"]) for layer in layers][:2] == [16, 8]
 
+    page.get_by_role("link", name="Predict and evaluate").click()
+    page.get_by_label("bill_length_mm").fill("39")
+    page.get_by_label("bill_depth_mm").fill("")
+    page.get_by_label("species").select_option("Adelie")
+    page.get_by_role("button", name="Predict").click()
+    expect(page.get_by_role("region", name="Prediction")).to_contain_text(re.compile("sex (fe)?male"))
 
-def test_the_command_shown_for_a_prediction_works_in_a_shell(page: Page, service: Service) -> None:
+
+@pytest.mark.parametrize("language", ["curl", "Python"])
+def test_the_code_shown_for_a_prediction_works(page: Page, service: Service, language: str) -> None:
     text = 'species,"it\'s $(exit 3) `x` ""a\\b"""\n' + "a,1\nb,2\n" * 20
     job = service.ended(service.job(service.dataset(text), training={"epochs": 2}))
-    page.goto(f"{service.address}/#/jobs/{job['id']}")
-    command = page.locator("pre").filter(has_text="curl").inner_text()
-    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
-    assert json.loads(ran.stdout)["predictions"][0]["value"] in {"a", "b"}
+    page.goto(f"{service.address}/#/models/{job['model_id']}")
+    code = page.get_by_label(language, exact=True).inner_text()
+    command = ["sh", "-c", code] if language == "curl" else [sys.executable, "-c", code]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = json.loads(said)["predictions"][0] if language == "curl" else ast.literal_eval(said)[0]
+    assert found["value"] in {"a", "b"}
 
 
 def test_names_from_users_are_text_never_markup(page: Page, service: Service) -> None:
     text = f'species,"{MARKUP.replace(chr(34), chr(34) * 2)}"\n' + "<b>a</b>,1\n<i>b</i>,2\n" * 20
     dataset = service.dataset(text, name=MARKUP)
     job = service.ended(service.job(dataset, name=MARKUP, training={"epochs": 2}))
-    for room in ("#/", "#/start", f"#/start/{dataset['id']}", f"#/jobs/{job['id']}"):
+    model, compared = f"#/models/{job['model_id']}", f"#/compare/{job['id']}"
+    for room in ("#/", "#/start", f"#/start/{dataset['id']}", f"#/jobs/{job['id']}", "#/models", model, compared):
         page.goto(f"{service.address}/{room}")
         expect(page.get_by_text(MARKUP).first).to_be_attached()
+        for verb in ("Fork", "Predict", "Evaluate"):
+            if page.get_by_role("button", name=verb).is_visible():
+                page.get_by_role("button", name=verb).click()
         page.wait_for_timeout(300)
         assert page.locator("main :is(img, b, i, script)").count() == 0
         assert page.title() != "owned"
@@ -208,7 +138,10 @@ def test_a_failed_job_says_why(page: Page, service: Service) -> None:
     assert service.ended(job)["status"] == "failed"
     page.goto(f"{service.address}/#/jobs/{job['id']}")
     expect(page.get_by_role("status").first).to_have_text("failed")
-    expect(page.get_by_role("alert")).to_contain_text("diverged")
+    failure = page.get_by_role("alert").filter(has_text="diverged")
+    expect(failure).to_contain_text("A lower learning rate")
+    failure.get_by_role("link", name="Start again with other settings").click()
+    expect(page.get_by_label("Target")).to_be_visible()
 
 
 def test_a_job_can_be_cancelled_and_its_weights_are_kept(page: Page, service: Service) -> None:
@@ -258,7 +191,7 @@ def test_a_curve_that_is_opened_late_is_whole(page: Page, service: Service) -> N
     expect(path).to_have_attribute("d", re.compile("L"))
     assert 250 < path.get_attribute("d").count("L") <= 1000
     linear = path.get_attribute("d")
-    page.get_by_label("log scale").check()
+    page.get_by_label("log scale of loss").check()
     expect(path).not_to_have_attribute("d", linear)
 
 
@@ -292,10 +225,13 @@ def test_a_phone_scrolls_down_only(browser: Browser, service: Service, scheme: s
     job = service.ended(service.job(dataset, name="W" * 200, training={"epochs": 20}))
     context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
     page = context.new_page()
-    for room in ("#/", "#/start", f"#/start/{dataset['id']}", f"#/jobs/{job['id']}"):
+    model, compared = f"#/models/{job['model_id']}", f"#/compare/{job['id']}"
+    rooms = ("#/", "#/start", f"#/start/{dataset['id']}", f"#/jobs/{job['id']}", "#/models", model, compared)
+    for room in (*rooms, "#/playground"):
         page.goto(f"{service.address}/{room}")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.wait_for_timeout(500)
+        page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
         assert page.evaluate("document.documentElement.scrollWidth") == 360, room
     context.close()
 
@@ -307,13 +243,22 @@ def test_everything_can_be_reached_by_keyboard(page: Page, service: Service) -> 
     page.get_by_role("main").get_by_role("link").first.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_label("Target")).to_be_visible()
+    expect(page.get_by_text("1 input: numeric: standardize").first).to_be_visible()
     page.get_by_label("Drop a CSV here").focus()
-    reached = []
-    for _ in range(5):
+    reached: list[str] = []
+    while "Start" not in reached and len(reached) < 60:
         page.keyboard.press("Tab")
-        reached.append(
-            page.evaluate("document.activeElement.labels?.[0]?.textContent ?? document.activeElement.textContent")
-        )
+        reached.append(page.evaluate(NAME))
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         assert outline == "solid", reached[-1]
-    assert reached == ["Target", "Hidden layers", "Epochs", "Learning rate", "Start"]
+    named = [
+        "Use island",
+        "Target",
+        "Hidden layers",
+        "Dropout of layer 2",
+        "Epochs",
+        "Optimizer",
+        "Learning rate",
+        "Start",
+    ]
+    assert [name for name in reached if name in named] == named

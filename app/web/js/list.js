@@ -14,22 +14,31 @@ export async function showJobs(place, _id, signal, ready) {
   const summary = el("p", { class: "quiet", role: "status" });
   const body = el("tbody");
   const more = el("button", { type: "button", hidden: true }, "Show more");
-  const heads = [["Name"], ["Status"], ["Progress"], ["Loss", "number"], ["Created", "number wide"]];
+  const compare = el("a", { class: "button", hidden: true }, "Compare");
+  const heads = [[""], ["Name"], ["Status"], ["Progress"], ["Loss", "number"], ["Created", "number wide"]];
   const table = el("table", { hidden: true },
     el("caption", {}, "Newest first. The loss is the latest: of the validation rows, where some are held out."),
-    el("thead", {}, el("tr", {}, ...heads.map(([head, kind = null]) => el("th", { scope: "col", class: kind }, head)))),
+    el("thead", {}, el("tr", {}, ...heads.map(([head, kind = null]) => (head ? el("th", { scope: "col", class: kind }, head) : el("td"))))),
     body);
-  const title = el("div", { class: "row" }, el("h1", { tabindex: -1 }, "Jobs"), el("a", { class: "button", href: "#/start" }, "Start a training"));
+  const title = el("div", { class: "row" }, el("h1", { tabindex: -1 }, "Jobs"), compare, el("a", { class: "button", href: "#/start" }, "Start a training"));
   place.append(title, summary, table, el("p", {}, more));
   ready();
 
   const lines = new Map();
+  const chosen = new Set();
+  function choose(id, isChosen) {
+    if (isChosen) chosen.add(id);
+    else chosen.delete(id);
+    compare.hidden = chosen.size < 2;
+    compare.href = `#/compare/${[...chosen].join("+")}`;
+    write(compare, `Compare ${chosen.size} jobs`);
+  }
   async function refresh() {
     const { items, next_cursor } = await ask(`/v1/jobs?limit=${shown}`, { signal });
     const ids = new Set(items.map((job) => job.id));
-    for (const [id, line] of lines) if (!ids.has(id)) (line.element.remove(), lines.delete(id));
+    for (const [id, line] of lines) if (!ids.has(id)) (line.element.remove(), lines.delete(id), choose(id, false));
     items.forEach((job, i) => {
-      if (!lines.has(job.id)) lines.set(job.id, newLine(job));
+      if (!lines.has(job.id)) lines.set(job.id, newLine(job, choose));
       const { element, update } = lines.get(job.id);
       update(job);
       if (body.children[i] !== element) body.insertBefore(element, body.children[i] ?? null);
@@ -46,12 +55,14 @@ export async function showJobs(place, _id, signal, ready) {
   }
 }
 
-function newLine({ id, name, created_at }) {
+function newLine({ id, name, created_at }, choose) {
+  const box = el("input", { type: "checkbox", "aria-label": `Compare ${name}`, onchange: () => choose(id, box.checked) });
   const status = el("span", { class: "status" });
   const bar = el("progress", { max: 1, "aria-label": `Progress of ${name}` });
   const done = el("span");
   const loss = el("td", { class: "number" });
   const element = el("tr", {},
+    el("td", {}, box),
     el("th", { scope: "row" }, el("a", { href: `#/jobs/${id}` }, name)),
     el("td", {}, status), el("td", {}, bar, done), loss,
     el("td", { class: "number wide quiet" }, el("time", { datetime: created_at }, when(created_at))));

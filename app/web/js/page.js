@@ -1,10 +1,17 @@
+import { showCompare } from "./compare.js";
 import { el, tell } from "./elements.js";
 import { showJob } from "./job.js";
 import { showJobs } from "./list.js";
+import { showModel, showModels } from "./model.js";
+import { showPlayground } from "./playground.js";
 import { showStart } from "./start.js";
 
 const ROOMS = [
   [/^#\/jobs\/(job_\w+)$/, showJob, "#/"],
+  [/^#\/compare\/(job_\w+(?:\+job_\w+)*)$/, showCompare, "#/"],
+  [/^#\/models\/(model_\w+)$/, showModel, "#/models"],
+  [/^#\/models$/, showModels, "#/models"],
+  [/^#\/playground$/, showPlayground, "#/playground"],
   [/^#\/start(?:\/(ds_\w+))?$/, showStart, "#/start"],
   [/^(?:#\/?)?$/, showJobs, "#/"],
 ];

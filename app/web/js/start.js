@@ -1,59 +1,27 @@
-import { el, inWords, tell } from "./elements.js";
-import { count, size, value } from "./words.js";
+import { catalog } from "./catalog.js";
+import { Columns } from "./columns.js";
+import { el, tell } from "./elements.js";
+import { blameFields } from "./fields.js";
+import { PlanPanel } from "./plan.js";
+import { Settings } from "./settings.js";
+import { dropZone } from "./upload.js";
+import { count } from "./words.js";
 import { ask } from "./wire.js";
 
-const MOST_COLUMNS = 50;
-const FIELDS = [
-  { pointer: "/target", label: "Target", hint: "The column to predict, from all the others." },
-  { pointer: "/network/hidden_layers", label: "Hidden layers", value: "16, 8", hint: "Units of each, from input to output. Empty: none." },
-  { pointer: "/training/epochs", label: "Epochs", value: "200", mode: "numeric", hint: "Passes over the rows." },
-  { pointer: "/training/optimizer/learning_rate", label: "Learning rate", value: "0.001", mode: "decimal", hint: "Size of a step (adam)." },
-];
+const STILL_MS = 300;
+const PROFILED = 50;
 
-/** From a file to a job: send the rows, choose what to predict, start. */
+/** From a file to a job: send the rows, choose what to predict, see what it costs, start. */
 export async function showStart(place, datasetId, signal, ready) {
   document.title = "Start — Descent";
   const alert = el("div", { role: "alert" });
   const below = el("div");
-  place.append(el("h1", { tabindex: -1 }, "Start a training"), dropZone(send, signal), alert, below);
+  const zone = dropZone(alert, (dataset) => (location.hash = `#/start/${dataset.id}`), signal);
+  place.append(el("h1", { tabindex: -1 }, "Start a training"), zone, alert, below);
   ready();
-  if (datasetId) await showForm(below, await ask(`/v1/datasets/${datasetId}`, { signal }), signal);
-  else await showEarlier(below, signal);
-
-  async function send(file, say) {
-    alert.replaceChildren();
-    say(`Reading ${file.name}, ${size(file.size)} …`);
-    const isJson = /\.json$/i.test(file.name);
-    const type = isJson ? "application/json" : "text/csv";
-    const query = new URLSearchParams({ name: file.name.slice(-200), format: isJson ? "json" : "csv" });
-    try {
-      const dataset = await ask(`/v1/datasets?${query}`, { method: "POST", body: file, type, signal });
-      location.hash = `#/start/${dataset.id}`;
-    } catch (error) {
-      if (signal.aborted) return;
-      say(null);
-      tell(alert, error.faults ? error : { message: "The file could not be read.", faults: [] });
-    }
-  }
-}
-
-function dropZone(send, signal) {
-  const input = el("input", { type: "file", accept: ".csv,text/csv,.json" });
-  const title = el("strong", {}, "Drop a CSV here");
-  const hint = el("span", { class: "quiet" }, "or choose a file. The first line names the columns.");
-  const zone = el("label", { class: "drop" }, input, title, hint);
-  const state = el("p", { class: "quiet", role: "status" });
-  const take = (file) => file && send(file, (text) => ((state.textContent = text ?? ""), (input.value = "")));
-  input.addEventListener("change", () => take(input.files[0]));
-  // The whole page takes the file: beside the zone, a browser would open it instead.
-  addEventListener("dragover", (event) => (event.preventDefault(), zone.classList.add("over")), { signal });
-  addEventListener("dragleave", () => zone.classList.remove("over"), { signal });
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    zone.classList.remove("over");
-    take(event.dataTransfer.files[0]);
-  }, { signal });
-  return el("div", {}, zone, state);
+  if (!datasetId) return showEarlier(below, signal);
+  const [dataset, known] = await Promise.all([ask(`/v1/datasets/${datasetId}`, { signal }), catalog()]);
+  showForm(below, dataset, known, signal);
 }
 
 async function showEarlier(place, signal) {
@@ -63,76 +31,67 @@ async function showEarlier(place, signal) {
   place.append(el("section", { "aria-labelledby": "earlier" }, el("h2", { id: "earlier" }, "Or take a dataset that is here"), el("ul", { class: "links" }, ...items.map(link))));
 }
 
-function showForm(place, dataset, signal) {
+function showForm(place, dataset, known, signal) {
   const alert = el("div", { role: "alert" });
   const button = el("button", { type: "submit" }, "Start");
-  const fields = FIELDS.map((field) => newField(field, dataset.columns));
-  const form = el("form", { novalidate: true, onsubmit: start }, el("div", { class: "fields" }, ...fields.map((field) => field.element)), alert, button);
-  const shape = `${count(dataset.n_rows)} rows, ${count(dataset.columns.length)} columns`;
+  const settings = new Settings(dataset.columns, known, changed);
+  const columns = new Columns(dataset, changed);
+  const panel = new PlanPanel();
+  let still = 0, newest = 0;
+  const form = el("form", { novalidate: true, onsubmit: start, oninput: changed, onchange: changed }, settings.element, alert, button);
   place.append(
-    el("section", { "aria-labelledby": "dataset" }, el("h2", { id: "dataset" }, dataset.name), columnTable(dataset.columns, shape)),
-    el("section", { "aria-labelledby": "network" }, el("h2", { id: "network" }, "What to train"), form));
+    el("section", { "aria-labelledby": "dataset" }, el("h2", { id: "dataset" }, dataset.name), columns.element),
+    el("div", { class: "beside" },
+      el("section", { "aria-labelledby": "network" }, el("h2", { id: "network" }, "What to train"), form), panel.element));
+  ask(`/v1/datasets/${dataset.id}/profile?limit=${PROFILED}`, { signal }).then((profile) => columns.profile(profile), () => {});
+  plan();
+
+  function described() {
+    const body = { dataset_id: dataset.id, ...settings.read() };
+    const features = columns.features(body.target);
+    return features === undefined ? body : { ...body, features };
+  }
+
+  /** Ask what it would cost, once the form is left alone for a moment. */
+  function changed() {
+    clearTimeout(still);
+    panel.wait();
+    still = setTimeout(plan, STILL_MS);
+  }
+
+  async function plan() {
+    const number = ++newest, body = described();
+    try {
+      const answer = await ask("/v1/jobs?dry_run=true", { method: "POST", json: body, signal });
+      if (number !== newest) return;
+      blameFields(settings.fields(), []);
+      alert.replaceChildren();
+      panel.show(answer);
+      columns.show(answer.columns, body.target);
+    } catch (error) {
+      if (signal.aborted || number !== newest) return;
+      if (!error.faults) throw error;
+      const { rest } = blameFields(settings.fields(), error.faults);
+      panel.fail([error.message, ...rest.map((fault) => fault.message)].join(" "));
+    }
+  }
 
   async function start(event) {
     event.preventDefault();
-    const [target, layers, epochs, rate] = fields.map(({ input }) => input.value);
-    const job = {
-      dataset_id: dataset.id,
-      target,
-      network: { hidden_layers: layers.split(/[\s,;]+/).filter(Boolean).map(asNumber) },
-      training: { epochs: asNumber(epochs), optimizer: { name: "adam", learning_rate: asNumber(rate) } },
-    };
+    clearTimeout(still);
+    newest++;
     button.disabled = true;
     alert.replaceChildren();
-    fields.forEach((field) => field.blame([]));
     try {
-      const { id } = await ask("/v1/jobs", { method: "POST", json: job, signal });
+      const { id } = await ask("/v1/jobs", { method: "POST", json: described(), signal });
       location.hash = `#/jobs/${id}`;
     } catch (error) {
       if (signal.aborted) return;
-      const isOf = (field) => (fault) => fault.pointer === field.pointer || fault.pointer.startsWith(`${field.pointer}/`);
-      const blamed = fields.filter((field) => field.blame(error.faults.filter(isOf(field))));
-      tell(alert, error, error.faults.filter((fault) => !fields.some((field) => isOf(field)(fault))));
-      blamed[0]?.input.focus();
+      if (!error.faults) throw error;
+      const { blamed, rest } = blameFields(settings.fields(), error.faults);
+      tell(alert, error, rest);
+      if (blamed[0]) settings.goTo(blamed[0]);
     }
     button.disabled = false;
   }
 }
-
-/** A field, with a place for what the service has against it. */
-function newField({ pointer, label, value: initial, mode = "text", hint }, columns) {
-  const id = `field${pointer.replaceAll("/", "-")}`;
-  const faults = el("p", { class: "bad", id: `${id}-faults` });
-  const about = { id, "aria-describedby": `${id}-hint ${id}-faults` };
-  const input = pointer === "/target" ? el("select", about, ...targets(columns)) : el("input", { ...about, type: "text", value: initial, inputmode: mode, autocomplete: "off" });
-  const element = el("div", { class: "field" }, el("label", { for: id }, label), input, el("p", { class: "quiet", id: `${id}-hint` }, hint), faults);
-  function blame(found) {
-    input.setAttribute("aria-invalid", found.length > 0);
-    faults.textContent = found.map((fault) => which(fault.pointer.slice(pointer.length)) + inWords(fault)).join(" ");
-    return found.length > 0;
-  }
-  return { pointer, element, input, blame };
-}
-
-/** Which of several values is meant, by the rest of its pointer: `/1` is the second. */
-const which = (rest) => (/^\/\d+/.test(rest) ? `Number ${parseInt(rest.slice(1), 10) + 1}: ` : "");
-
-function targets(columns) {
-  const likely = columns.find((column) => column.role_hint) ?? columns.find(({ kind }) => kind === "categorical" || kind === "boolean") ?? columns.at(-1);
-  return columns.map((column) => el("option", { value: column.name, selected: column === likely }, `${column.name} (${column.kind})`));
-}
-
-function columnTable(columns, shape) {
-  const left = columns.length - MOST_COLUMNS;
-  const values = (column) => column.categories?.slice(0, 6).concat(column.categories.length > 6 ? "…" : []).join(", ")
-    ?? (column.min === null ? `${count(column.n_unique)} different` : `${value(column.min)} to ${value(column.max)}`);
-  const line = (column) => el("tr", {}, el("th", { scope: "row" }, column.name), el("td", { class: "quiet" }, column.kind), el("td", {}, values(column)), el("td", { class: "number" }, count(column.n_missing)));
-  const heads = ["Column", "Kind", "Values", "Missing"].map((head, i) => el("th", { scope: "col", class: i === 3 ? "number" : null }, head));
-  return el("table", { class: "dense" },
-    el("caption", {}, left > 0 ? `${shape}; the first ${MOST_COLUMNS} are shown.` : `${shape}.`),
-    el("thead", {}, el("tr", {}, ...heads)),
-    el("tbody", {}, ...columns.slice(0, MOST_COLUMNS).map(line)));
-}
-
-/** A text as the number it is; what is none goes as it is, and the service says what is wrong with it. */
-const asNumber = (text) => (text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text));

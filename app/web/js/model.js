@@ -1,0 +1,103 @@
+import { snippets } from "./code.js";
+import { checkedFiles, downloads } from "./downloads.js";
+import { el, tell } from "./elements.js";
+import { showEvaluation } from "./evaluation.js";
+import { drawNetwork } from "./network.js";
+import { predictForm } from "./predict.js";
+import { count, figure, size, when } from "./words.js";
+import { ask } from "./wire.js";
+
+/** All models, newest first. */
+export async function showModels(place, _id, signal, ready) {
+  document.title = "Models — Descent";
+  const table = el("table", {});
+  const alone = el("p", { class: "quiet" });
+  place.append(el("h1", { tabindex: -1 }, "Models"), alone, table);
+  ready();
+  const { items, next_cursor } = await ask("/v1/models?limit=100", { signal });
+  alone.textContent = items.length ? "" : "There are none yet: a training that ends leaves one.";
+  if (!items.length) return;
+  const heads = [["Name"], ["Predicts"], ["Loss", "number"], ["Parameters", "number wide"], ["Created", "number wide"]];
+  table.append(
+    el("caption", {}, next_cursor ? "The newest 100." : "Newest first. The loss is of the validation rows, where some are held out."),
+    el("thead", {}, el("tr", {}, ...heads.map(([head, kind = null]) => el("th", { scope: "col", class: kind }, head)))),
+    el("tbody", {}, ...items.map((model) => el("tr", {},
+      el("th", { scope: "row" }, el("a", { href: `#/models/${model.id}` }, model.name)),
+      el("td", {}, (model.preprocessing.targets ?? []).map((target) => target.name).join(", ")),
+      el("td", { class: "number" }, figure(model.metrics?.validation_loss ?? model.metrics?.train_loss)),
+      el("td", { class: "number wide" }, count(model.n_parameters)),
+      el("td", { class: "number wide quiet" }, when(model.created_at))))));
+}
+
+/** One model: what it is, how good it is, what it says of a row, and what can be had of it. */
+export async function showModel(place, id, signal, ready) {
+  const model = await ask(`/v1/models/${id}`, { signal });
+  document.title = `${model.name}, model — Descent`;
+  const checks = el("div", {}, checkedFiles(model.verified));
+  const code = el("div");
+  const predicting = el("section", { "aria-labelledby": "predict" }, el("h2", { id: "predict" }, "Predict a row"));
+  place.append(
+    el("h1", { tabindex: -1 }, model.name),
+    el("p", { class: "quiet" }, "A trained model", ...(model.job_id ? [", from ", el("a", { href: `#/jobs/${model.job_id}` }, "its job")] : []), ", ", when(model.created_at)),
+    measures(model), predicting,
+    evaluating(model, signal),
+    el("section", { "aria-labelledby": "files" }, el("h2", { id: "files" }, "Its files"), downloads(id), checks, again(checks, id, signal)),
+    el("section", { "aria-labelledby": "code" }, el("h2", { id: "code" }, "From a program"), code),
+    el("section", { "aria-labelledby": "network" }, el("h2", { id: "network" }, "The network"), drawNetwork(model.network),
+      el("details", {}, el("summary", {}, "What was fitted on the training rows"), el("pre", { tabindex: 0 }, JSON.stringify(model.preprocessing, null, 2)))));
+  ready();
+  const example = await exampleRow(model, signal);
+  const show = (row) => code.replaceChildren(...snippets(id, row));
+  predicting.append(predictForm(model, example, show, signal));
+}
+
+function measures({ metrics, epoch, n_parameters, dtype, size_bytes, task, network }) {
+  const tile = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
+  const named = Object.entries(metrics?.metrics ?? {}).map(([name, value]) => tile(name.replaceAll("_", " "), figure(value)));
+  const widths = [network.input_width, ...network.hidden_layers.map((layer) => layer.units), network.output_width];
+  return el("dl", { class: "tiles" }, ...named,
+    ...(metrics?.validation_loss != null ? [tile("validation loss", figure(metrics.validation_loss))] : []),
+    ...(metrics ? [tile("train loss", figure(metrics.train_loss))] : []),
+    tile("of epoch", count(epoch)), tile("task", task), tile("widths", widths.map(count).join(" → ")), tile("parameters", `${count(n_parameters)}, ${dtype}`), tile("size", size(size_bytes)));
+}
+
+/** After a download its check is known: a button, since nothing tells when one ended. */
+function again(checks, id, signal) {
+  return el("button", { type: "button", onclick: async () => checks.replaceChildren(checkedFiles((await ask(`/v1/models/${id}`, { signal })).verified)) }, "Look at the checks again");
+}
+
+function evaluating({ id, dataset_id }, signal) {
+  const alert = el("div", { role: "alert" });
+  const result = el("div", { role: "region", "aria-label": "Evaluation", "aria-live": "polite" });
+  const choice = el("select", { id: "on" });
+  const button = el("button", { type: "submit" }, "Evaluate");
+  const form = el("form", { class: "line", onsubmit: evaluate }, el("label", { for: "on" }, "Dataset"), choice, button);
+  ask("/v1/datasets?limit=100", { signal }).then(({ items }) => {
+    const own = items.some((one) => one.id === dataset_id);
+    const named = (one) => el("option", { value: one.id, selected: one.id === dataset_id }, `${one.name}, ${count(one.n_rows)} rows${one.id === dataset_id ? " (trained on it)" : ""}`);
+    choice.append(...(own || !dataset_id ? [] : [el("option", { value: dataset_id }, "the one it was trained on")]), ...items.map(named));
+    button.disabled = !choice.options.length;
+  }, () => {});
+  return el("section", { "aria-labelledby": "evaluate" }, el("h2", { id: "evaluate" }, "How good is it?"), form, alert, result);
+
+  async function evaluate(event) {
+    event.preventDefault();
+    button.disabled = true;
+    alert.replaceChildren();
+    try {
+      result.replaceChildren(...showEvaluation(await ask(`/v1/models/${id}/evaluate`, { method: "POST", json: { dataset_id: choice.value }, signal })));
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!error.faults) throw error;
+      tell(alert, error);
+    }
+    button.disabled = false;
+  }
+}
+
+/** A row to begin with: of its dataset, or of what stands in for missing values. */
+async function exampleRow({ dataset_id, preprocessing }, signal) {
+  const rows = dataset_id ? await ask(`/v1/datasets/${dataset_id}/rows?limit=1`, { signal }).catch(() => null) : null;
+  const found = rows?.items[0] ?? {};
+  return Object.fromEntries((preprocessing.inputs ?? []).map(({ name, fill, categories }) => [name, found[name] ?? fill ?? categories?.[0] ?? null]));
+}
