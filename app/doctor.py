@@ -47,7 +47,11 @@ def packages(_: Settings) -> Finding:
 def database(configured: Settings) -> Finding:
     """Whether it answers, and has our schema."""
     if configured.database_url is None and not (configured.data_dir / "descent.db").exists():
-        return None, f"none yet in {configured.data_dir.resolve()}", "It is made by `descent serve` or `descent migrate`."
+        return (
+            None,
+            f"none yet in {configured.data_dir.resolve()}",
+            "It is made by `descent serve` or `descent migrate`.",
+        )
     opened = Database(configured.database)
     try:
         name = "SQLite" if opened.is_sqlite else "PostgreSQL"
@@ -75,7 +79,11 @@ def workers(configured: Settings) -> Finding:
         alive = workers_alive(opened, configured.data_dir.resolve())
     finally:
         opened.dispose()
-    return alive > 0 or None, f"{alive} alive", "Nothing is trained until there is one: `descent serve` or `descent worker`."
+    return (
+        alive > 0 or None,
+        f"{alive} alive",
+        "Nothing is trained until there is one: `descent serve` or `descent worker`.",
+    )
 
 
 def room(configured: Settings) -> Finding:

@@ -58,6 +58,14 @@ class AsyncClient:
         answer = await self._send(Call("GET", "/readyz"))
         return Ready.model_validate_json(answer.content)
 
+    async def is_alive(self) -> bool:
+        """Say whether the service answers, asking once."""
+        try:
+            answer = await self._send(Call("GET", "/healthz", timeout_s=2.0))
+        except httpx.TransportError:
+            return False
+        return answer.status_code == 200 and answer.text.find('"alive"') > 0
+
     async def close(self) -> None:
         """Close its connections."""
         await self._http.aclose()

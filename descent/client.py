@@ -67,6 +67,14 @@ class Client:
         answer = self._send(Call("GET", "/readyz"))
         return Ready.model_validate_json(answer.content)
 
+    def is_alive(self) -> bool:
+        """Say whether the service answers, asking once."""
+        try:
+            answer = self._send(Call("GET", "/healthz", timeout_s=2.0))
+        except httpx.TransportError:
+            return False
+        return answer.status_code == 200 and answer.text.find('"alive"') > 0
+
     def close(self) -> None:
         """Close its connections."""
         self._http.close()

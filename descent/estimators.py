@@ -122,7 +122,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
 
 class DescentClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
-    __doc__ = f"A classifier that is trained through the service.\n\n{_Estimator.__doc__}"
+    """A classifier that is trained through the service; `_Estimator` says what its parameters are."""
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train a network to tell classes apart."""
@@ -148,7 +148,7 @@ class DescentClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
 
 class DescentRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
-    __doc__ = f"A regressor that is trained through the service.\n\n{_Estimator.__doc__}"
+    """A regressor that is trained through the service; `_Estimator` says what its parameters are."""
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train a network to predict a number."""

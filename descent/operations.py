@@ -31,13 +31,13 @@ PREDICTED_AT_ONCE = 10_000
 _EVALUATION: TypeAdapter[Evaluation] = TypeAdapter(Evaluation)
 
 
-def read(kind: type[M], path: str, retries: Retries, **params: Any) -> Flow[M]:
+def read(kind: type[M], path: str, retries: Retries, /, **params: Any) -> Flow[M]:
     """Get an object."""
     answer = yield from ask(Call("GET", path, params), retries)
     return kind.model_validate_json(answer.content)
 
 
-def read_page(kind: type[M], path: str, retries: Retries, **params: Any) -> Flow[Page[M]]:
+def read_page(kind: type[M], path: str, retries: Retries, /, **params: Any) -> Flow[Page[M]]:
     """Get one page of a list."""
     answer = yield from ask(Call("GET", path, params), retries)
     return Page[kind].model_validate_json(answer.content)  # type: ignore[valid-type]

@@ -81,6 +81,7 @@ def plain(value: Any) -> Any:
     return None if value is None or bool(value != value) else value
 
 
-def _format_of(path: Path) -> str | None:
-    """A file without a known ending is taken as CSV: `.data` and `.txt` mostly are."""
-    return None if path.suffix.lower() in {".csv", ".json", ".parquet", ".npz"} else "csv"
+def _format_of(path: Path) -> str:
+    """Tell by the ending; a file without a known one is taken as CSV: `.data` and `.txt` mostly are."""
+    ending = path.suffix.lower().removeprefix(".")
+    return ending if ending in {"json", "parquet", "npz"} else "csv"
