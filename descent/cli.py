@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,7 +79,14 @@ def worker(data_dir: DataDir = None) -> None:
 @app.command()
 def migrate(data_dir: DataDir = None) -> None:
     """Bring the database up to date; a second time changes nothing."""
-    _become("app.migrate", data_dir=data_dir)
+    said = {} if data_dir is None else {"DESCENT_DATA_DIR": str(data_dir)}
+    environment = {**os.environ, **said}
+    if "DESCENT_DATABASE_URL" not in environment:
+        Path(environment.get("DESCENT_DATA_DIR", "data")).mkdir(parents=True, exist_ok=True)
+    done = subprocess.run([sys.executable, "-m", "app.migrate"], env=environment, check=False)
+    if done.returncode:
+        fail("The database could not be brought up to date.", FAILED)
+    sys.stdout.write("The database is up to date.\n")
 
 
 def _become(module: str, **said: Any) -> NoReturn:

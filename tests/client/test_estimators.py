@@ -3,7 +3,6 @@
 import os
 import pickle
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -18,10 +17,10 @@ from tests.service import Service
 
 
 @pytest.fixture
-def at(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def at(service: Service, monkeypatch: pytest.MonkeyPatch) -> str:
     url = f"http://127.0.0.1:{service.port}"
     monkeypatch.setenv("DESCENT_URL", url)
-    yield url
+    return url
 
 
 @pytest.mark.slow
