@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+FAILED, REFUSED, UNREACHABLE, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 130, 141
 
 Url = Annotated[str | None, typer.Option("--url", help="Where the service is; else DESCENT_URL, else this machine.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
@@ -36,7 +36,12 @@ DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept; el
 
 def main() -> None:
     """Run the command; every error ends in a line that says what helps, and an exit code."""
-    app()
+    try:
+        app()
+    except BrokenPipeError:
+        # Who reads us (`head`) has enough; what Python would still flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(BROKEN_PIPE)
 
 
 @contextmanager
