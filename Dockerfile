@@ -16,6 +16,7 @@ RUN pip install --no-cache-dir --root-user-action ignore --require-hashes -r req
 
 COPY engine engine
 COPY app app
+COPY descent descent
 RUN python -m compileall -q engine app \
     && NUMBA_CACHE_DIR=/descent/compiled python -m app.worker.warm
 

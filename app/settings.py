@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "DESCENT_"
+# Read by the client, which may run in the same shell.
+FOR_OTHERS = {"DESCENT_URL"}
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 
 Count = Annotated[int, Field(ge=1)]
@@ -83,7 +85,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _known_names_only(self) -> Self:
         """A misspelt variable must not be silently ignored."""
-        known = {f"{PREFIX}{name}".upper() for name in type(self).model_fields}
+        known = {f"{PREFIX}{name}".upper() for name in type(self).model_fields} | FOR_OTHERS
         unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name.upper() not in known)
         if unknown:
             raise ValueError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(sorted(known))}")

@@ -1,0 +1,111 @@
+"""A job in the terminal: its curve as it falls, or plain lines where there is no terminal."""
+
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from app.contract.jobs import Epoch, Job
+from descent import handles
+from descent.plot import curve
+from descent.progress import duration
+
+DRAWN_EVERY_S = 0.1
+SAID_EVERY_S = 2.0
+PLOT_LINES = 8
+# More epochs than a screen has points are thinned out as they come.
+MOST_POINTS = 4096
+
+
+@dataclass
+class Curve:
+    """The losses of a job, thinned out so that their number stays bounded."""
+
+    train: list[float] = field(default_factory=list)
+    validation: list[float | None] = field(default_factory=list)
+    _every: int = 1
+    _seen: int = 0
+
+    def add(self, epoch: Epoch) -> None:
+        """Take one more epoch."""
+        self._seen += 1
+        if self._seen % self._every:
+            return
+        self.train.append(epoch.train_loss)
+        self.validation.append(epoch.validation_loss)
+        if len(self.train) >= MOST_POINTS:
+            self.train, self.validation = self.train[1::2], self.validation[1::2]
+            self._every *= 2
+
+
+def watch_job(job: "handles.Job", *, quiet: bool = False) -> None:
+    """Follow a job until it has ended.
+
+    Args:
+        quiet: Say nothing, and only wait.
+    """
+    if quiet:
+        job.wait(check=False)
+        return
+    if sys.stderr.isatty():
+        _draw(job)
+    else:
+        _say(job)
+
+
+def _draw(job: "handles.Job") -> None:
+    console = Console(stderr=True)
+    seen = Curve()
+    drawn_at = 0.0
+    started = time.monotonic()
+    epoch: Epoch | None = None
+    with Live(Text(f"{job.name}: {job.status}"), console=console, auto_refresh=False) as live:
+        for epoch in job.epochs():
+            seen.add(epoch)
+            now = time.monotonic()
+            if now - drawn_at >= DRAWN_EVERY_S:
+                drawn_at = now
+                live.update(_picture(job, epoch, seen, now - started), refresh=True)
+        if epoch is not None:
+            live.update(_picture(job, epoch, seen, time.monotonic() - started), refresh=True)
+
+
+def _picture(job: Job, epoch: Epoch, seen: Curve, for_s: float) -> Text:
+    width = max(20, min(100, shutil.get_terminal_size().columns) - 14)
+    text = Text()
+    for title, values, colour in (("train", seen.train, "cyan"), ("validation", seen.validation, "magenta")):
+        lines = curve(values, width=width, height=PLOT_LINES)
+        if lines:
+            text.append(f"{title} loss\n", style="bold " + colour)
+            text.append("\n".join(lines) + "\n", style=colour)
+    text.append(line_of(epoch, job.progress.epochs, for_s))
+    return text
+
+
+def _say(job: "handles.Job") -> None:
+    said_at = started = time.monotonic()
+    unsaid: Epoch | None = None
+    first = True
+    for epoch in job.epochs():
+        unsaid = epoch
+        now = time.monotonic()
+        if first or now - said_at >= SAID_EVERY_S:
+            first, said_at, unsaid = False, now, None
+            sys.stderr.write(line_of(epoch, job.progress.epochs, now - started) + "\n")
+    if unsaid is not None:
+        sys.stderr.write(line_of(unsaid, job.progress.epochs, time.monotonic() - started) + "\n")
+
+
+def line_of(epoch: Epoch, epochs: int, for_s: float) -> str:
+    """Say one epoch in one line."""
+    parts = [f"epoch {epoch.epoch:,}/{epochs:,}", f"loss {epoch.train_loss:.4g}"]
+    if epoch.validation_loss is not None:
+        parts.append(f"validation {epoch.validation_loss:.4g}")
+    parts += [f"{name} {value:.4g}" for name, value in epoch.metrics.items()]
+    if epoch.epoch < epochs:
+        parts.append(f"{duration(for_s / epoch.epoch * (epochs - epoch.epoch))} left")
+    return "  ".join(parts)
