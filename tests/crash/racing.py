@@ -75,7 +75,8 @@ def _broken(database: Database, job_id: str, told: list[dict[str, Any]]) -> list
         "the job's token is not the last that was given": row.run == row.attempt == max(tokens),
         "not one of them ended it": [one["token"] for one in told if one["ended"]] == [row.run],
         "the history has a gap": [epoch for epoch, _ in writers] == list(range(1, RECORDS + 1)),
-        "an older token wrote after a newer one": [token for _, token in writers] == sorted(token for _, token in writers),
+        "an older token wrote after a newer one": [token for _, token in writers]
+        == sorted(token for _, token in writers),
         "what they say they wrote is not what is there": sorted(
             (epoch, float(one["token"])) for one in told for epoch in one["wrote"]
         )

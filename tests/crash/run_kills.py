@@ -32,7 +32,9 @@ def kill_runs(service: Service, runs: Runs, trainings: Trainings, seed: int, cou
         while (left := count - total.faults[FAULT]) > 0:
             # Each job takes part in the kills that are left, with an odd number of them so that their phases differ.
             share = -(-left // at_once)
-            plans = [(draw.choice(trainings.names), draw.random(), min(share, draw.randint(5, 25))) for _ in range(at_once)]
+            plans = [
+                (draw.choice(trainings.names), draw.random(), min(share, draw.randint(5, 25))) for _ in range(at_once)
+            ]
             tallies = pool.map(lambda plan: _kill_one(service, runs, trainings, *plan), plans)
             total = sum(tallies, total)
     return total

@@ -89,7 +89,9 @@ def kill_processes(service: Service, database: Database, trainings: Trainings, s
         tally.violations += differences(service, job, trainings.expected[name])
     listed = _listed(service)
     made = [job_id for job_id in listed if job_id not in before]
-    tally.check(sorted(made) == sorted(client.accepted), f"there are {len(made)} jobs of {len(client.accepted)} requests")
+    tally.check(
+        sorted(made) == sorted(client.accepted), f"there are {len(made)} jobs of {len(client.accepted)} requests"
+    )
     models = [one["job_id"] for one in _pages(service, "/v1/models", {})]
     for job_id in client.accepted:
         tally.check(models.count(job_id) == 1, f"{job_id} has {models.count(job_id)} models")

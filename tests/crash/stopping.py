@@ -48,9 +48,13 @@ def stop_runs(service: Service, runs: Runs, trainings: Trainings, database: Data
         if taken:
             tally.faults[FAULT] += len(stopped)
             for run in stopped:
-                tally.check(run.was_refused and run.outcome == "done", f"{job_id}: a run was not refused: {run.outcome}")
+                tally.check(
+                    run.was_refused and run.outcome == "done", f"{job_id}: a run was not refused: {run.outcome}"
+                )
             tally.check(not last.was_refused, f"{job_id}: the run that had the job was refused")
-            tally.check(before in (None, _all_of(database, service.data_dir, job_id)), f"{job_id} was changed after its end")
+            tally.check(
+                before in (None, _all_of(database, service.data_dir, job_id)), f"{job_id} was changed after its end"
+            )
         tally.violations += differences(service, service.job(job_id), trainings.expected[name])
     return tally
 

@@ -44,7 +44,10 @@ JOBS: dict[str, dict[str, Any]] = {
             early_stopping={"monitor": "validation_loss", "patience": 900, "restore_best": True},
         ),
     },
-    "lbfgs": {"network": {"hidden_layers": [24], "activation": "tanh"}, "training": _training(120, "lbfgs", "full", l2=0.01)},
+    "lbfgs": {
+        "network": {"hidden_layers": [24], "activation": "tanh"},
+        "training": _training(120, "lbfgs", "full", l2=0.01),
+    },
     "backtracking": {"network": _TANH, "training": _training(400, "backtracking", "full")},
 }
 KEPT_EPOCH = 1000
@@ -87,7 +90,9 @@ def differences(service: Service, job: dict[str, Any], expected: Outcome) -> lis
         pairs = zip(found.history, expected.history, strict=False)
         unequal = next((row["epoch"] for row, other in pairs if row != other), "the end")
         wrong.append(f"{where}: its history differs from epoch {unequal} on")
-    wrong += [f"{where}: {name} differs" for name in ("weights", "said") if getattr(found, name) != getattr(expected, name)]
+    wrong += [
+        f"{where}: {name} differs" for name in ("weights", "said") if getattr(found, name) != getattr(expected, name)
+    ]
     return wrong
 
 
@@ -111,7 +116,11 @@ class Trainings:
             if one["kind"] == "kept"
         ]
         forked = {"checkpoint_id": checkpoint["id"], "training": {"epochs": 3 * KEPT_EPOCH, "l2": 0.001}}
-        warm = {"network": _TANH, "training": _training(2000, "adam"), "initial_weights": {"model_id": done["model_id"]}}
+        warm = {
+            "network": _TANH,
+            "training": _training(2000, "adam"),
+            "initial_weights": {"model_id": done["model_id"]},
+        }
         self._requests = {
             **{name: ("/v1/jobs", self._job(name, JOBS[name])) for name in JOBS if name in names},
             "warm start": ("/v1/jobs", self._job("warm start", warm)),
