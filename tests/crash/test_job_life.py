@@ -10,7 +10,16 @@ from typing import Any
 import hypothesis
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 from sqlalchemy import select
 
 from app.contract.datasets import Format
@@ -28,6 +37,9 @@ from app.store.tables import CheckpointRow, JobRow
 Q, R, PI, PD, CI = Status.QUEUED, Status.RUNNING, Status.PAUSING, Status.PAUSED, Status.CANCELLING
 ENDED = {Status.SUCCEEDED, Status.FAILED, Status.CANCELLED}
 EPOCHS = 12
+# So that more happens to a few than little to many.
+MOST_JOBS = 4
+SUMMARY = ("epoch", "train_loss", "validation_loss", "metrics")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TABLE = b"a,b,answer\n" + b"".join(b"%d,%d,%s\n" % (i, i * i % 7, b"no" if i % 3 else b"yes") for i in range(24))
 
@@ -91,6 +103,12 @@ class Life(RuleBasedStateMachine):
             made = datasets.create(self.installation, self._key(), blob, name="a table", format=Format.CSV, kinds={})
         self.dataset = made.body.id
 
+    @precondition(lambda self: self.dataset is None)
+    @rule()
+    def upload_again(self) -> None:
+        self.upload()
+
+    @precondition(lambda self: len(self.known) < MOST_JOBS)
     @rule(target=jobs, priority=st.sampled_from((-1, 0, 0, 5)))
     def submit(self, priority: int) -> Any:
         body = {"dataset_id": self.dataset or "ds_gone", "target": "answer", "priority": priority}
@@ -143,6 +161,7 @@ class Life(RuleBasedStateMachine):
         else:
             self._refused(IllegalTransition, act)
 
+    @precondition(lambda self: len(self.known) < MOST_JOBS)
     @rule(target=jobs, job=jobs)
     def fork(self, job: str) -> Any:
         known = self._note("fork", job)
@@ -161,6 +180,7 @@ class Life(RuleBasedStateMachine):
         self.known[made] = Known(Q, first=known.epoch, epoch=known.epoch, has_state=True, dataset=known.dataset)
         return made
 
+    @precondition(lambda self: len(self.known) < MOST_JOBS)
     @rule(target=jobs, job=jobs)
     def verify(self, job: str) -> Any:
         known = self._note("verify", job)
@@ -185,16 +205,17 @@ class Life(RuleBasedStateMachine):
         )
         return made
 
+    @precondition(lambda self: self.dataset is not None and self.known)
     @rule()
     def delete_dataset(self) -> None:
-        if self.dataset is None:
-            return
         dataset_id = self.dataset
+        assert dataset_id is not None
 
         def act() -> None:
             datasets.delete(self.installation, self.owner, dataset_id)
 
-        if any(one.status is not None and one.status not in ENDED for one in self.known.values()):
+        users = [one.status for one in self.known.values() if one.dataset == dataset_id]
+        if any(status is not None and status not in ENDED for status in users):
             self._refused(DatasetInUse, act)
         else:
             act()
@@ -358,7 +379,7 @@ class Life(RuleBasedStateMachine):
             with self.installation.database.transaction() as session:
                 checkpoint = {"epoch": first + n - 1, "state": b"state", "receipt": {"chain": {}}, "at": NOW}
                 values = [_epoch(number) for number in range(first, first + n)]
-                latest = {"latest": {"epoch": first + n - 1}} if n else {}
+                latest = {"latest": {name: values[-1][name] for name in SUMMARY}} if n else {}
                 changes = {**latest, "epoch": first + n - 1, "lost_runs": 0}
                 status = store.record(session, run.row, values, checkpoint, **changes)
                 assert status is known.status
