@@ -6,7 +6,7 @@ BENCH := .venv-bench
 PIP := $(BIN)/pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fast format bench lock clean
+.PHONY: help serve test check fast format bench torture lock clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ $(BENCH)/bench.stamp: requirements/bench.txt
 
 bench: $(VENV)/serve.stamp $(BENCH)/bench.stamp ## Measure engine and service beside their peers (ARGS="engine --quick").
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+torture: $(VENV)/dev.stamp ## Kill, stop and race all parts at random (ARGS="--seed 1 --count 2000").
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.torture $(ARGS)
 
 format: $(VENV)/dev.stamp ## Put the code into its format.
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

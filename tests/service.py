@@ -70,9 +70,14 @@ class Service:
             )
 
     def start_api(self) -> None:
+        self.launch_api()
+        self._until(lambda: self.http.get("/healthz").status_code == 200)
+
+    def launch_api(self) -> subprocess.Popen[bytes]:
+        """Start the API, and do not wait until it answers."""
         options = ("--port", str(self.port), "--timeout-graceful-shutdown", "5", "--timeout-keep-alive", "75")
         self.api = self._run("uvicorn", "app.main:app", *options)
-        self._until(lambda: self.http.get("/healthz").status_code == 200)
+        return self.api
 
     def start_worker(self) -> subprocess.Popen[bytes]:
         worker = self._run("app.worker")
