@@ -6,7 +6,7 @@ BENCH := .venv-bench
 PIP := $(BIN)/pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fast format bench lock clean
+.PHONY: help serve test check fast format bench torture-faults lock clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ $(BENCH)/bench.stamp: requirements/bench.txt
 
 bench: $(VENV)/serve.stamp $(BENCH)/bench.stamp ## Measure engine and service beside their peers (ARGS="engine --quick").
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# Needs strace. COUNT bounds the faults at system calls, CUTS the power cuts; SEED chooses which.
+torture-faults: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.crash.injected $(if $(COUNT),--count $(COUNT)) --seed $(or $(SEED),1)
+	@$(BIN)/python -m tests.crash.powercut --count $(or $(CUTS),1000) --seed $(or $(SEED),1)
 
 format: $(VENV)/dev.stamp ## Put the code into its format.
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
