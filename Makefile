@@ -49,10 +49,13 @@ $(BENCH)/bench.stamp: requirements/bench.txt
 bench: $(VENV)/serve.stamp $(BENCH)/bench.stamp ## Measure engine and service beside their peers (ARGS="engine --quick").
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-# Needs strace. COUNT bounds the faults at system calls, CUTS the power cuts; SEED chooses which.
+# Needs strace. COUNT bounds the faults at system calls, CUTS the power cuts; SEED chooses which. With
+# TEST_POSTGRES, that database's restarts and cut connections, too.
 torture-faults: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.crash.injected $(if $(COUNT),--count $(COUNT)) --seed $(or $(SEED),1)
 	@$(BIN)/python -m tests.crash.powercut --count $(or $(CUTS),1000) --seed $(or $(SEED),1)
+	@TEST_RESTARTS=10 TEST_CUTS=60 $(BIN)/python -m pytest -q -k "restarted or cut or clock" \
+		tests/crash/test_outside.py tests/crash/test_clock_and_connections.py
 
 format: $(VENV)/dev.stamp ## Put the code into its format.
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -90,7 +90,9 @@ def _train_bare(database_url: str, blob_dir: str, job_id: str) -> float:
         units = tuple(one.scale / one.unit for one in fitted.targets)
         rows = Rows(data.x_train, data.y_train, units, data.w_train)
         held_out = Rows(data.x_validation, data.y_validation, units, data.w_validation)
-        for _ in train(network, training, initial_state(network, training), rows, held_out):  # the compiled steps are loaded
+        for _ in train(
+            network, training, initial_state(network, training), rows, held_out
+        ):  # the compiled steps are loaded
             break
         begin = time.perf_counter()
         for _ in train(network, training, initial_state(network, training), rows, held_out):

@@ -29,7 +29,8 @@ def measure(service: Service, seconds: float, intervals_s: Sequence[float]) -> s
         service.http.post(f"/v1/jobs/{job_id}/cancel").raise_for_status()
         service.wait(job_id)
     head = ["each asks every", "requests/s", "p50, ms", "p95, ms", "p99, ms"]
-    return f"`GET /v1/jobs/{{id}}` by {POLLERS} pollers beside 2 running jobs (2 slots), for {seconds:g} s:\n\n{table(head, rows)}\n"
+    asked = f"`GET /v1/jobs/{{id}}` by {POLLERS} pollers beside 2 running jobs (2 slots), for {seconds:g} s"
+    return f"{asked}:\n\n{table(head, rows)}\n"
 
 
 async def _poll_all(port: int, jobs: list[str], seconds: float, interval_s: float) -> list[float]:
