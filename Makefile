@@ -6,7 +6,7 @@ BENCH := .venv-bench
 PIP := $(BIN)/pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check fast format bench torture lock clean
+.PHONY: help serve test check fast format bench torture torture-faults lock clean
 
 help: ## Show this.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,14 @@ bench: $(VENV)/serve.stamp $(BENCH)/bench.stamp ## Measure engine and service be
 
 torture: $(VENV)/dev.stamp ## Kill, stop and race all parts at random (ARGS="--seed 1 --count 2000").
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.torture $(ARGS)
+
+# Needs strace. COUNT bounds the faults at system calls, CUTS the power cuts; SEED chooses which. With
+# TEST_POSTGRES, that database's restarts and cut connections, too.
+torture-faults: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.crash.injected $(if $(COUNT),--count $(COUNT)) --seed $(or $(SEED),1)
+	@$(BIN)/python -m tests.crash.powercut --count $(or $(CUTS),1000) --seed $(or $(SEED),1)
+	@TEST_RESTARTS=10 TEST_CUTS=60 $(BIN)/python -m pytest -q -k "restarted or cut or clock" \
+		tests/crash/test_outside.py tests/crash/test_clock_and_connections.py
 
 format: $(VENV)/dev.stamp ## Put the code into its format.
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks import predictions
+from benchmarks import overhead, pages, polling, predictions, recovery
 from benchmarks.machine import table
 from tests.service import Service
 
@@ -40,10 +40,24 @@ class Effort:
     runs: int
     tiny_jobs: int
     predicted_rows: int
+    training_s: float
+    polled_s: float
+    stored: pages.Many
+    deaths: int
 
 
-FULL = Effort(runs=30, tiny_jobs=600, predicted_rows=1_000_000)
-QUICK = Effort(runs=10, tiny_jobs=40, predicted_rows=200_000)
+FULL = Effort(
+    runs=30,
+    tiny_jobs=600,
+    predicted_rows=1_000_000,
+    training_s=10,
+    polled_s=20,
+    stored=pages.Many(1_000_000),
+    deaths=20,
+)
+QUICK = Effort(
+    runs=10, tiny_jobs=40, predicted_rows=200_000, training_s=2, polled_s=5, stored=pages.Many(10_000), deaths=3
+)
 
 
 def flowers(seed: int) -> bytes:
@@ -65,6 +79,14 @@ def measure(effort: Effort) -> str:
         tiny = _with_service(Path(folder), 2, lambda service: _tiny_jobs(service, effort.tiny_jobs))
     with tempfile.TemporaryDirectory() as folder:
         predicted = _with_service(Path(folder), 1, lambda service: predictions.measure(service, effort.predicted_rows))
+    with tempfile.TemporaryDirectory() as folder:
+        added = _with_service(Path(folder), 1, lambda service: overhead.measure(service, effort.training_s, runs=3))
+    with tempfile.TemporaryDirectory() as folder:
+        polled = _with_service(Path(folder), 1, lambda service: polling.measure(service, effort.polled_s, (1, 2)))
+    with tempfile.TemporaryDirectory() as folder:
+        paged = pages.measure(Path(folder), effort.stored)
+    with tempfile.TemporaryDirectory() as folder:
+        recovered = recovery.measure(Path(folder), effort.deaths)
     rate, accepted = 60 * effort.tiny_jobs / tiny["ended"], tiny["accepted"] / tiny["ended"]
     epochs = XOR_JOB["training"]["epochs"]
     return (
@@ -74,7 +96,7 @@ def measure(effort: Effort) -> str:
         f"Tiny jobs (XOR sent inline, {epochs} epochs), end to end with 2 workers and {CLIENTS} clients: "
         f"**{rate:,.0f} a minute** ({effort.tiny_jobs} jobs, from the first POST until the last one has succeeded; "
         f"all were accepted after {accepted:.0%} of that time).\n\n"
-        f"{predicted}"
+        f"{added}{polled}{paged}{recovered}{predicted}"
     )
 
 

@@ -24,6 +24,9 @@ class Blobs:
         self.folder = folder
         self.parts = folder / "parts"
         self.parts.mkdir(parents=True, exist_ok=True)
+        for made in (folder, folder.parent, folder.parent.parent):
+            with suppress(PermissionError):  # a folder above ours, which somebody else made
+                sync_folder(made)
 
     def path(self, key: str) -> Path:
         """Where the blob `key` is."""
@@ -63,16 +66,14 @@ class Blobs:
         path = self.path(target)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path(source).replace(path)
-        for folder in (path.parent, path.parent.parent):
-            sync_folder(folder)
+        _sync_folders([path])
 
     def start(self, key: str) -> None:
         """Make an empty blob, to which `Growing` adds; on disk when this returns."""
         path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(exist_ok=False)
-        for folder in (path.parent, path.parent.parent):
-            sync_folder(folder)
+        _sync_folders([path])
 
     def delete(self, key: str) -> None:
         """Remove a blob and its folder if that is empty; it is no fault if it is gone already."""
@@ -133,8 +134,8 @@ class NewBlob:
 
 
 def _sync_folders(paths: Iterable[Path]) -> None:
-    """Have the names of files survive a power cut."""
-    folders = {folder for path in paths for folder in (path.parent, path.parent.parent)}
+    """Have the names of files survive a power cut, and those of their folders, down from the one of all blobs."""
+    folders = {folder for path in paths for folder in list(path.parents)[:3]}
     for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
         sync_folder(folder)
 

@@ -1,4 +1,4 @@
-"""What can go wrong outside of us, and passes: the database is away, or there is no room on the disk."""
+"""What can go wrong outside of us, and passes: the database is away, there is no room on the disk, or it did not answer."""
 
 import errno
 
@@ -13,6 +13,11 @@ OUTSIDE: tuple[type[Exception], ...] = (DBAPIError, NoConnection, OSError)
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
+def is_broken(error: Exception) -> bool:
+    """Tell whether a disk answered with an error of its own, which may be the last of its life."""
+    return isinstance(error, OSError) and error.errno == errno.EIO
+
+
 def is_full(error: Exception) -> bool:
     """Tell whether there was no room: for a file, in SQLite's, or on PostgreSQL's disk."""
     if isinstance(error, OSError):
@@ -25,4 +30,4 @@ def is_full(error: Exception) -> bool:
 def is_passing(error: Exception) -> bool:
     """Tell whether the same may go well later."""
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    return lost or isinstance(error, DATABASE_DOWN) or is_full(error)
+    return lost or isinstance(error, DATABASE_DOWN) or is_full(error) or is_broken(error)

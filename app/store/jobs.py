@@ -75,13 +75,12 @@ def newest(
     query = select(JobRow).where(JobRow.owner == owner, JobRow.kind == kind)
     if status is not None:
         query = query.where(JobRow.status == status)
-    if tag is not None:
-        key, value = tag
-        tagged = select(JobTagRow.job_id).where(
-            JobTagRow.owner == owner, JobTagRow.key == key, JobTagRow.value == value
-        )
-        query = query.where(JobRow.id.in_(tagged))
-    return page(session, query, JobRow.id, cursor, limit)
+    if tag is None:
+        return page(session, query, JobRow.id, cursor, limit)
+    key, value = tag
+    tagged = JobTagRow.owner == owner, JobTagRow.key == key, JobTagRow.value == value
+    query = query.join(JobTagRow, JobTagRow.job_id == JobRow.id).where(*tagged)
+    return page(session, query, JobRow.id, cursor, limit, along=JobTagRow.job_id)  # jobs without it are not looked at
 
 
 def add(session: Session, row: JobRow) -> None:

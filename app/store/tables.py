@@ -125,8 +125,8 @@ class JobRow(Row):
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
-        Index("ix_jobs_owner_id", "owner", "id"),
-        Index("ix_jobs_owner_status_id", "owner", "status", "id"),
+        Index("ix_jobs_owner_kind_id", "owner", "kind", "id"),
+        Index("ix_jobs_owner_kind_status_id", "owner", "kind", "status", "id"),
         Index("ix_jobs_dataset_id", "dataset_id"),
         Index("ix_jobs_parent_job_id", "parent_job_id"),
         Index("ix_jobs_queue", "owner", "status", "priority", "queued_at", "id"),

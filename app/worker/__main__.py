@@ -15,7 +15,7 @@ from app.store.faults import DATABASE_DOWN
 from app.store.session import Database
 from app.worker import health
 from app.worker.children import ChildDied, Children
-from app.worker.run import OUT_OF_MEMORY, fail
+from app.worker.endings import OUT_OF_MEMORY, fail
 
 STOP_WITHIN_S = 8.0
 # The queue counts every start; a job that makes progress between two crashes may be started many times.

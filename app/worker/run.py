@@ -23,11 +23,12 @@ from app.settings import MIB
 from app.store import checkpoints
 from app.store import datasets as stored_datasets
 from app.store import jobs as store
-from app.store.faults import OUTSIDE, is_passing
+from app.store.faults import OUTSIDE, is_broken, is_passing
 from app.store.tables import JobRow, ModelRow
 from app.tables.fitted import FittedPreprocessing
 from app.tables.preparation import Prepared, prepare
 from app.worker.chain import Chain
+from app.worker.endings import MOST_DISK_ERRORS, OUT_OF_MEMORY, end_by_name, end_for_disk, fail
 from app.worker.machine import class_of, environment
 from app.worker.memory import limited
 from app.worker.parts import Outcome, Parts
@@ -45,7 +46,6 @@ from engine.training import initial_state, train
 
 LOOK_EVERY_S = 0.1
 RETRY_AFTER_S = 0.5
-OUT_OF_MEMORY = "The training needed more memory than there is; use a smaller network or batch."
 # States to be kept wait for the next record, unless they get as large as this.
 KEPT_AT_ONCE_BYTES = 32 * MIB
 
@@ -56,9 +56,11 @@ def run(parts: Parts, job_id: str, hand_over: int | None = None) -> Outcome:
     """Train a job from where it is to its end, or until it is paused, or the worker stops.
 
     While the database is away, or there is no room on the disk, this waits and begins again from the last checkpoint: of a
-    commit that was cut off nobody knows whether it was done.
+    commit that was cut off nobody knows whether it was done. A disk that answers with errors of its own is not waited for
+    for ever.
     """
     counts = True
+    disk_errors = 0
     while True:
         try:
             return _run(parts, job_id, hand_over, counts=counts)
@@ -68,6 +70,10 @@ def run(parts: Parts, job_id: str, hand_over: int | None = None) -> Outcome:
             if counts:
                 log.warning("job %s waits: %s", job_id, error)
             counts = False
+            disk_errors += is_broken(error)
+        if disk_errors >= MOST_DISK_ERRORS:
+            end_for_disk(parts, job_id, hand_over)
+            return Outcome.DONE
         if parts.stopping():
             return Outcome.HANDED_BACK
         time.sleep(RETRY_AFTER_S)
@@ -87,25 +93,15 @@ def _run(parts: Parts, job_id: str, hand_over: int | None, *, counts: bool) -> O
     except store.RunLost:
         log.warning("job %s: another run has it", job_id)
     except MemoryError:
-        _fail(parts, row, "out_of_memory", OUT_OF_MEMORY)
+        end_by_name(parts, row, "out_of_memory", OUT_OF_MEMORY)
     except Exception as error:
         if is_passing(error):
             raise
         log.exception("job %s failed", job_id)
-        _fail(parts, row, "internal_error", "The training met a fault of this service; it is in the worker's log.")
+        end_by_name(
+            parts, row, "internal_error", "The training met a fault of this service; it is in the worker's log."
+        )
     return Outcome.DONE
-
-
-def fail(session: Any, row: JobRow, code: str, message: str) -> None:
-    """End a job by name."""
-    error = {"code": code, "message": message, "epoch": row.epoch}
-    store.advance(session, row, Status.FAILED, error=error, finished_at=datetime.now(UTC))
-
-
-def _fail(parts: Parts, row: JobRow, code: str, message: str) -> None:
-    with parts.database.transaction() as session:
-        store.hold(session, row)
-        fail(session, row, code, message)
 
 
 class _Run:

@@ -22,6 +22,7 @@ JOB: dict[str, Any] = {
     "network": {"hidden_layers": [32, 16], "activation": "tanh"},
     "training": {"epochs": 3000, "batch_size": 24, "seed": 11},
 }
+RESTARTS = int(os.environ.get("TEST_RESTARTS", "2"))
 SAME = ("epoch", "train_loss", "validation_loss", "metrics", "learning_rate", "gradient_norm")
 
 
@@ -78,12 +79,12 @@ if POSTGRES is not None:
                         strange.append(f"{answer.status_code} {answer.text}")
                     time.sleep(0.1)
 
-        threads = [threading.Thread(target=submit_until_accepted, args=(number,)) for number in range(4)]
+        threads = [threading.Thread(target=submit_until_accepted, args=(number,)) for number in range(2 * RESTARTS)]
         try:
-            for kill in range(2):
+            for kill in range(RESTARTS):
                 for thread in threads[2 * kill : 2 * kill + 2]:
                     thread.start()
-                time.sleep(1 + 0.4 * kill)
+                time.sleep(1 + 0.4 * (kill % 3))
                 cluster.kill()
                 time.sleep(0.5)
                 cluster.start()
@@ -92,7 +93,7 @@ if POSTGRES is not None:
         finally:
             ended.set()
         assert strange == []
-        assert len(set(accepted.values())) == 4
+        assert len(set(accepted.values())) == 2 * RESTARTS
         for job_id in accepted.values():
             assert outcome(on_cluster, on_cluster.wait(job_id, within_s=120)) == expected
         listed = on_cluster.http.get("/v1/jobs", params={"tag": "under:load", "limit": 100}).json()["items"]
