@@ -1,12 +1,12 @@
 """Indexes in the order of the lists of jobs, which are of one kind: without it, a list of a rare kind reads all jobs.
 
-Revision ID: 0010
+Revision ID: 0008
 Revises: 0007
 """
 
 from alembic import op
 
-revision = "0010"
+revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
