@@ -31,12 +31,12 @@ serve: $(VENV)/serve.stamp ## Start API, worker and page on this machine.
 test: $(VENV)/dev.stamp ## Run the whole test suite.
 	@$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/dev.stamp ## Format, lint, types, import rules, fast tests: under a minute.
+check: $(VENV)/dev.stamp ## Format, lint, types, import rules, tests without a service: under a minute.
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -n 3
-	@$(BIN)/python -m pytest -q -n 2 -m "not slow" tests
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/engine tests/app
 
 # The peers, apart from our own packages. torch comes from where pip is set to look: its build, and so its hash, differs.
 $(BENCH)/bench.stamp: requirements/bench.txt

@@ -66,7 +66,7 @@ def test_a_failed_job_raises_what_happened(client: Client, birds: Dataset) -> No
 
 def test_what_is_no_table_is_refused(client: Client) -> None:
     with pytest.raises(descent.UnsupportedFormat, match="format="):
-        client.datasets.create(b"1,2\n", name="table.xyz")
+        client.datasets.create(b"%PDF-1.7\n", name="table.xyz")
     with pytest.raises(descent.UnreadableDataset):
         client.datasets.create(b"{", name="table.json")
     with pytest.raises(FileNotFoundError):

@@ -26,6 +26,8 @@ from engine.kernels import COVERED_ACTIVATIONS, COVERED_LOSSES, COVERED_OPTIMIZE
 from tests.engine.cases import HIDDEN, PAIRS, network, random_state, rows, training
 from tests.engine.test_resume import assert_resumes_anywhere
 
+pytestmark = pytest.mark.slow  # by what it takes to compile, once
+
 CLOSE = {"float64": 1e-12, "float32": 1e-5}
 """Largest difference of any number of the state, relative to the largest of its vector."""
 COVERED_PAIRS = [(out, loss) for out, loss in PAIRS if out in COVERED_ACTIVATIONS and loss in COVERED_LOSSES]
