@@ -101,7 +101,7 @@ class Life(RuleBasedStateMachine):
         with self.installation.blobs.writer(max_bytes=len(TABLE)) as blob:
             blob.write(TABLE)
             made = datasets.create(self.installation, self._key(), blob, name="a table", format=Format.CSV, kinds={})
-        self.dataset = made.body.id
+        self.dataset = made.object_id
 
     @precondition(lambda self: self.dataset is None)
     @rule()
@@ -116,7 +116,7 @@ class Life(RuleBasedStateMachine):
         job = JobCreate.model_validate(sent)
 
         def act() -> str:
-            return submit.submit(self.installation, self._key(), job, sent).body.id
+            return submit.submit(self.installation, self._key(), job, sent).object_id
 
         if self.dataset is None:
             self._refused(InvalidRequest, act)
@@ -168,7 +168,7 @@ class Life(RuleBasedStateMachine):
         asked = Fork.model_validate({"training": {"epochs": known.epoch + EPOCHS}})
 
         def act() -> str:
-            return forks.fork(self.installation, self._key(), job, asked).body.id
+            return forks.fork(self.installation, self._key(), job, asked).object_id
 
         refusal = self._no_start(known, IllegalTransition if known.verifies else None)
         if refusal is None and not known.has_state:
@@ -186,7 +186,7 @@ class Life(RuleBasedStateMachine):
         known = self._note("verify", job)
 
         def act() -> str:
-            return forks.verify(self.installation, self._key(), job).body.id
+            return forks.verify(self.installation, self._key(), job).object_id
 
         possible = known.status in ENDED and known.latest and known.verifies is None
         refusal: type[Exception] | None = None

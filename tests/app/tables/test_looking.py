@@ -141,10 +141,11 @@ def test_looking_at_a_large_table_takes_seconds(n_rows, n_columns, table, tmp_pa
         {f"x{i}": G.permutation(values) if i else values for i in range(n_columns)} | {"y": values * 2}
     )
     frame.write_csv(tmp_path / "large.csv")
+    from app.contract.datasets import Format
     from app.tables.reading import read_table
     from tests.app.tables.conftest import LIMITS
 
-    summary = read_table(tmp_path / "large.csv", "csv", {}, table, LIMITS)
+    summary = read_table(tmp_path / "large.csv", Format.CSV, {}, table, LIMITS)
     began_at = time.perf_counter()
     found = confirm(table, suspects(summary.columns, {"y"}, summary.n_rows))
     choice = choose(
