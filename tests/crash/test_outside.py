@@ -194,7 +194,9 @@ def test_a_job_that_runs_out_of_memory_ends_by_name_and_takes_no_process_along(o
     limit = data_bytes(child) + 150 * 2**20
     resource.prlimit(child, resource.RLIMIT_DATA, (limit, limit))
     wide = {"hidden_layers": [4000, 4000]}
-    job = own_service.wait(own_service.submit(dataset_id=dataset, target="species", network=wide)["id"])
+    here = {"threads": 1}  # in the process that has the limit
+    job = own_service.submit(dataset_id=dataset, target="species", network=wide, training=here)
+    job = own_service.wait(job["id"])
     assert (job["status"], job["error"]["code"]) == ("failed", "out_of_memory")
     assert job["attempt"] == 1, "it would run out again"
     after = own_service.submit(dataset_id=dataset, target="species", training={"epochs": 3})
