@@ -14,6 +14,8 @@ from engine.spec import LayerSpec, NetworkSpec, OptimizerSpec, TrainingSpec
 from engine.state import TrainingState
 from engine.training import initial_state, train
 
+pytestmark = pytest.mark.slow
+
 NETWORK = NetworkSpec(3, (LayerSpec(4, "tanh"), LayerSpec(1, "sigmoid")))
 TRAINING = TrainingSpec(loss="binary_cross_entropy", epochs=150, batch_size=7)
 

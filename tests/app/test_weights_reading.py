@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from app.exports.reading import UnreadableWeights, in_our_names, read_weights
 from app.exports.weights import to_npz
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 2**20
 Arrays = dict[str, np.ndarray]
 

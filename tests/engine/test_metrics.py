@@ -15,6 +15,8 @@ from engine.predict import Scorer, predict
 from engine.regression import Regression
 from engine.spec import LayerSpec, NetworkSpec
 
+pytestmark = pytest.mark.slow
+
 # Few different scores, so that many are equal.
 SCORES = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0])
 NUMBERS = st.floats(-1e6, 1e6).map(lambda number: round(number, 9))

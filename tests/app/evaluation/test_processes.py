@@ -16,6 +16,8 @@ from app.evaluation import processes
 from app.evaluation.measures import evaluate
 from app.evaluation.processes import Processes
 
+pytestmark = pytest.mark.slow
+
 ROWS = "a,b,y\n" + "".join(f"{i % 17},{i % 5},{i % 11}.5\n" for i in range(50))
 
 

@@ -14,6 +14,8 @@ from app.tables.times import Form, form_of
 from app.tables.words import seconds
 from tests.app.tables.conftest import LIMITS
 
+pytestmark = pytest.mark.slow
+
 FORMS = {
     "2024/01/31": "2024-01-31T00:00:00Z",
     "2024/1/5 7:05": "2024-01-05T07:05:00Z",
