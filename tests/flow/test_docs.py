@@ -16,6 +16,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", *DOCS.glob("*.md")])
 RUN = {"bash", "python"}
 SHOWN = {"json", "text"}
+WITH_THE_CLIENT = {"cli.md", "client.md"}
+"""Pages that `tests/client/test_docs.py` runs."""
 
 
 class Block(NamedTuple):
@@ -29,7 +31,11 @@ def blocks(page: Path) -> list[Block]:
     return [Block(*(info.partition(" ")[::2]), code) for info, code in found]
 
 
-RUNNABLE = [page for page in PAGES if any(block.language in RUN and not block.said for block in blocks(page))]
+RUNNABLE = [
+    page
+    for page in PAGES
+    if page.name not in WITH_THE_CLIENT and any(block.language in RUN and not block.said for block in blocks(page))
+]
 
 
 @pytest.mark.slow
