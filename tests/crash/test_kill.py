@@ -20,7 +20,7 @@ from tests.service import PENGUINS, ROOT, Service, events, free_port
 JOB = {
     "target": "species",
     "network": {"hidden_layers": [32, 16], "activation": "tanh"},
-    "training": {"epochs": 6000, "batch_size": 24, "seed": 11, "optimizer": {"name": "adam", "learning_rate": 0.001}},
+    "training": {"epochs": 15_000, "batch_size": 24, "seed": 11, "optimizer": {"name": "adam", "learning_rate": 0.001}},
 }
 SAME = ("epoch", "train_loss", "validation_loss", "metrics", "learning_rate", "gradient_norm")
 
