@@ -1,18 +1,16 @@
 """What runs inside a process that applies models to tables, until its parent is gone; it computes in one thread."""
 
-import os
 import signal
 import threading
-import traceback
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from app.errors import DescentError, NotFound
-from app.tables.child import bound_memory, end_with_parent
+from app.tables.child import answer, bound_memory, end_with_parent
 
 Verbs = dict[str, Callable[..., Any]]
+GONE = "The model or the dataset was deleted meanwhile."
 
 
 def serve(descriptor: int, memory_bytes: int | None) -> None:
@@ -34,7 +32,7 @@ def serve(descriptor: int, memory_bytes: int | None) -> None:
         except EOFError:
             return
         pipe.send(("begun", None))
-        pipe.send(_answer(verbs[name], arguments, options))
+        pipe.send(answer(verbs[name], arguments, options, gone=GONE))
 
 
 def _verbs(send: Callable[[bytes], None]) -> Verbs:
@@ -44,22 +42,3 @@ def _verbs(send: Callable[[bytes], None]) -> Verbs:
     from app.evaluation.predictions import predict
 
     return {"predict": partial(predict, send), "evaluate": evaluate, "importance": importance, "hardest": hardest}
-
-
-def _answer(verb: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[str, Any]:
-    """Give the answer, or the error.
-
-    Lack of memory ends the process, as does a panic of polars (which is no `Exception`): a new process is clean.
-    """
-    try:
-        return "done", verb(*arguments, **options)
-    except DescentError as error:
-        return "refused", error
-    except FileNotFoundError:
-        return "refused", NotFound("The model or the dataset was deleted meanwhile.")
-    except Exception as error:
-        if not isinstance(error, MemoryError):
-            return "failed", traceback.format_exc()
-    except BaseException:
-        traceback.print_exc()
-    os._exit(1)

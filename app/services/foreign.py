@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.contract.datasets import Kind
 from app.contract.foreign import MAX_OUTPUTS, ModelCreate
-from app.contract.jobs import ResolvedLayer, ResolvedNetwork
+from app.contract.jobs import ResolvedNetwork
 from app.contract.models import Model
 from app.errors import Fault, InvalidRequest
 from app.exports.reading import UnreadableWeights, from_layers, in_our_names, read_weights, widths_of
@@ -18,7 +18,7 @@ from app.exports.weights import to_npz
 from app.services import models
 from app.services.installation import Installation, now
 from app.services.once import Answer, RequestKey, once, replay
-from app.services.specs import network_spec
+from app.services.specs import network_spec, resolved_network
 from app.settings import Settings
 from app.store.ids import new_id
 from app.store.session import Session
@@ -230,23 +230,7 @@ def _network(model: ModelCreate, preprocessing: FittedPreprocessing) -> Resolved
     output = model.network.output_activation
     if output == "auto":
         output = "linear" if model.classes is None else "sigmoid" if preprocessing.one_output else "softmax"
-    return ResolvedNetwork(
-        input_width=preprocessing.n_inputs,
-        output_width=preprocessing.n_outputs,
-        hidden_layers=[
-            ResolvedLayer(
-                units=layer.units,
-                activation=layer.activation or model.network.activation,
-                dropout=layer.dropout,
-                batch_norm=layer.batch_norm,
-            )
-            for layer in model.network.hidden_layers
-        ],
-        output_activation=output,
-        initializer=model.network.initializer,
-        initializer_parameters=model.network.initializer_parameters,
-        bias=model.network.bias,
-    )
+    return resolved_network(model.network, preprocessing, output)
 
 
 def _dtype(sent: Sent) -> str:

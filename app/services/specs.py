@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from app.contract.jobs import Resolved, ResolvedNetwork
+from app.contract.jobs import Resolved, ResolvedLayer, ResolvedNetwork
+from app.contract.network import Network
+from app.tables.fitted import FittedPreprocessing
 from engine.spec import EarlyStopping, LayerSpec, NetworkSpec, OptimizerSpec, ScheduleSpec, TrainingSpec
 
 
@@ -49,4 +51,25 @@ def training_spec(resolved: Resolved) -> TrainingSpec:
         label_smoothing=training["label_smoothing"],
         kernels=resolved.kernels,
         early_stopping=None if stopping is None else EarlyStopping(**stopping),
+    )
+
+
+def resolved_network(network: Network, preprocessing: FittedPreprocessing, output_activation: str) -> ResolvedNetwork:
+    """Fill in the widths, which follow from the columns, and what each hidden layer leaves to the network."""
+    return ResolvedNetwork(
+        input_width=preprocessing.n_inputs,
+        output_width=preprocessing.n_outputs,
+        hidden_layers=[
+            ResolvedLayer(
+                units=layer.units,
+                activation=layer.activation or network.activation,
+                dropout=layer.dropout,
+                batch_norm=layer.batch_norm,
+            )
+            for layer in network.hidden_layers
+        ],
+        output_activation=output_activation,
+        initializer=network.initializer,
+        initializer_parameters=network.initializer_parameters,
+        bias=network.bias,
     )

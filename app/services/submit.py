@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from app.contract.datasets import Column, Format
-from app.contract.jobs import Job, JobCreate, Resolved, ResolvedLayer, ResolvedNetwork, Status
+from app.contract.jobs import Job, JobCreate, Resolved, Status
 from app.contract.network import MAX_SEED
 from app.errors import DescentError, Fault, InvalidRequest
 from app.services import datasets
@@ -15,7 +15,7 @@ from app.services.columns import choose_columns, left_out_by_default, other_data
 from app.services.installation import Installation, now
 from app.services.jobs import describe
 from app.services.once import Answer, RequestKey, once, replay
-from app.services.specs import network_spec, training_spec
+from app.services.specs import network_spec, resolved_network, training_spec
 from app.services.starting import Start, form_faults, start
 from app.settings import Settings
 from app.store import jobs as store
@@ -216,23 +216,7 @@ def _fit(installation: Installation, owner: str, job: JobCreate, inline: Dataset
         dtype=job.training.dtype,
     )
     preprocessing = fitted.preprocessing
-    network = ResolvedNetwork(
-        input_width=preprocessing.n_inputs,
-        output_width=preprocessing.n_outputs,
-        hidden_layers=[
-            ResolvedLayer(
-                units=layer.units,
-                activation=layer.activation or job.network.activation,
-                dropout=layer.dropout,
-                batch_norm=layer.batch_norm,
-            )
-            for layer in job.network.hidden_layers
-        ],
-        output_activation=output_activation,
-        initializer=job.network.initializer,
-        initializer_parameters=job.network.initializer_parameters,
-        bias=job.network.bias,
-    )
+    network = resolved_network(job.network, preprocessing, output_activation)
     resolved = Resolved(
         dataset_id=dataset.id,
         target=list(choice.targets),

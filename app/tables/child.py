@@ -36,7 +36,7 @@ def serve(descriptor: int, memory_bytes: int | None) -> None:
         except EOFError:
             return
         pipe.send("begun")
-        pipe.send(_answer(verbs[name], arguments, options))
+        pipe.send(answer(verbs[name], arguments, options, gone="The dataset was deleted this very moment."))
 
 
 def _warm_verbs() -> dict[str, Callable[..., Any]]:
@@ -68,8 +68,10 @@ def bound_memory(size_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
-def _answer(verb: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> tuple[str, Any]:
-    """Give the answer, or the error.
+def answer(
+    verb: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any], *, gone: str
+) -> tuple[str, Any]:
+    """Give the answer, or the error; `gone` is what a client is told when a file is no longer there.
 
     Lack of memory ends the process, as does a panic of polars (which is no `Exception`): a new process is clean.
     """
@@ -78,7 +80,7 @@ def _answer(verb: Callable[..., Any], arguments: tuple[Any, ...], options: dict[
     except DescentError as error:
         return "refused", error
     except FileNotFoundError:
-        return "refused", NotFound("The dataset was deleted this very moment.")
+        return "refused", NotFound(gone)
     except Exception as error:
         if not isinstance(error, MemoryError):
             return "failed", traceback.format_exc()
