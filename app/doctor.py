@@ -19,7 +19,7 @@ from app.worker.machine import blas_kernel
 OLDEST = (3, 11)
 LITTLE_ROOM_BYTES = GIB
 NEEDED = (
-    "alembic", "dbos", "fastapi", "httpx", "numpy", "obstore", "onnx", "onnxruntime", "polars", "psycopg", "pydantic",
+    "alembic", "dbos", "fastapi", "httpx", "numpy", "onnx", "onnxruntime", "polars", "psycopg", "pydantic",
     "pydantic-settings", "rich", "safetensors", "sqlalchemy", "typer", "uvicorn",
 )  # fmt: skip
 FAST = ("numba",)
