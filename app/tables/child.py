@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from app.contract.datasets import Format
-from app.errors import DescentError, NotFound
+from app.errors import DescentError, NotFound, StorageFull
+from app.store.disk import has_no_room
 from app.tables.summary import Limits
 
 
@@ -82,6 +83,8 @@ def answer(
     except FileNotFoundError:
         return "refused", NotFound(gone)
     except Exception as error:
+        if has_no_room(error):
+            return "refused", StorageFull("There is no room left to work on it; nothing was stored.")
         if not isinstance(error, MemoryError):
             return "failed", traceback.format_exc()
     except BaseException:

@@ -1,12 +1,9 @@
 """Files that are needed only while an upload is read, beside the table that it becomes."""
 
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from app.errors import TooLarge
 
 MakePath = Callable[[], Path]
 
@@ -16,9 +13,6 @@ def scratch_beside(table: Path) -> Iterator[MakePath]:
     """Give a function that names temporary files; they are removed at the end.
 
     Their names begin with a dot and the table's: whoever had to kill the reading process finds them by that.
-
-    Raises:
-        TooLarge: The disk is full.
     """
     made: list[Path] = []
 
@@ -28,10 +22,6 @@ def scratch_beside(table: Path) -> Iterator[MakePath]:
 
     try:
         yield make
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise TooLarge(f"the table could not be stored: {os.strerror(error.errno)}") from error
     finally:
         for path in made:
             path.unlink(missing_ok=True)

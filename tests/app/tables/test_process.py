@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from app.contract.datasets import Column, Format, Kind
 from app.contract.preprocessing import Preprocessing, Task, Validation
-from app.errors import InvalidRequest, NotFound, UnreadableTable
+from app.errors import InvalidRequest, NotFound, StorageFull, UnreadableTable
 from app.tables.choice import choose
 from app.tables.preparation import fit
 from app.tables.reader import TableReader
@@ -88,6 +89,20 @@ def test_a_bug_in_the_child_is_an_error_here_and_the_child_lives_on(process, tmp
     with pytest.raises(RuntimeError, match=r"IsADirectoryError|NotADirectoryError|ComputeError"):
         process.preview(tmp_path, 1)
     assert process.pid == pid
+
+
+def test_a_file_for_which_there_is_no_room_is_told_by_name(source, heavy, tmp_path):
+    """Polars tells of it without the system's number; here the kernel lets files of the child be only so large."""
+    process = TableReader(timeout_s=30)
+    try:
+        process.read_table(source, Format.CSV, {}, tmp_path / "small", LIMITS)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (2**16, 2**16))
+        with pytest.raises(StorageFull):
+            process.read_table(heavy, Format.CSV, {}, tmp_path / "large", LIMITS)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["small", "upload"]
+        process.read_table(source, Format.CSV, {}, tmp_path / "again", LIMITS)
+    finally:
+        process.close()
 
 
 def test_a_table_that_was_deleted_is_no_bug(process, tmp_path):
