@@ -41,7 +41,7 @@ def verb(service: Service, job_id: str, name: str) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def until(service: Service, job_id: str, status: str, within_s: float = 10) -> float:
+def until(service: Service, job_id: str, status: str, within_s: float = 30) -> float:
     began_at = time.monotonic()
     while (found := service.job(job_id)["status"]) != status:
         assert time.monotonic() - began_at < within_s, found
