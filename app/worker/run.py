@@ -23,7 +23,8 @@ from app.settings import MIB
 from app.store import checkpoints
 from app.store import datasets as stored_datasets
 from app.store import jobs as store
-from app.store.faults import OUTSIDE, is_broken, is_passing
+from app.store.disk import is_broken
+from app.store.faults import OUTSIDE, is_passing
 from app.store.tables import JobRow, ModelRow
 from app.tables.fitted import FittedPreprocessing
 from app.tables.preparation import Prepared, prepare
