@@ -154,7 +154,7 @@ def _text_format(head: bytes) -> Format:
         fault = Fault("?format", "Say which format it is.", "not_allowed", tuple(Format))
         raise UnsupportedFormat(f"The file is {foreign}.", [fault])
     start = head.removeprefix(MARKS[0]).lstrip()
-    if not start.startswith((b"{", b"[{")):
+    if not (start.startswith(b"{") or (start.startswith(b"[") and start[1:].lstrip().startswith(b"{"))):
         return Format.CSV
     first, end, _ = start.partition(b"\n")
     if end and start.startswith(b"{"):

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +76,7 @@ def csv_source(text: Text, limits: Limits, options: ReadOptions = ReadOptions())
 
 
 def json_source(text: Text, kinds: Mapping[str, Kind], limits: Limits) -> Source:
-    """Read `{"columns": {…}}` or `{"inputs": …, "targets": …}`. Columns whose kind is given come as text."""
+    """Read `{"columns": {…}}`, `{"inputs": …, "targets": …}` or `[{…}, …]`. Columns whose kind is given come as text."""
     if text.path.stat().st_size > limits.max_json_bytes:
         raise TooLarge(f"JSON may have up to {limits.max_json_bytes:,} bytes; send a larger table as CSV or JSON lines")
     columns = _columns(_parse(text.path.read_bytes()), limits)
@@ -110,9 +110,15 @@ class _Split(dict[str, list[Any]]):
     """Columns of a table that was sent as inputs and targets."""
 
 
+class _Rows(dict[str, list[Any]]):
+    """Columns of a table that was sent as a list of objects."""
+
+
 def _at(columns: Mapping[str, Any], name: str, place: int | None = None) -> str:
     """Point at a column, or at a value in it."""
     row = () if place is None else (place,)
+    if isinstance(columns, _Rows):
+        return pointer(*row, name)
     if not isinstance(columns, _Split):
         return pointer("columns", name, *row)
     field = "targets" if name.startswith("y") else "inputs"
@@ -141,7 +147,7 @@ def _bad(message: str, code: str, at: str = "") -> UnreadableTable:
     return UnreadableTable(message, [Fault(at, message, code)])
 
 
-def _parse(content: bytes) -> dict[str, Any]:
+def _parse(content: bytes) -> dict[str, Any] | list[Any]:
     if not content.strip():
         raise _bad("the file is empty", "empty_file")
     try:
@@ -157,12 +163,15 @@ def _parse(content: bytes) -> dict[str, Any]:
         raise _bad(message, "not_json") from None
     except ValueError as error:  # NaN, Infinity, or thousands of digits
         raise _bad(str(error).split(";")[0], "not_finite") from None
-    if not isinstance(document, dict):
-        raise _bad('an object is expected: {"columns": {…}} or {"inputs": […], "targets": […]}', "wrong_shape")
+    if not isinstance(document, dict | list):
+        message = 'one of these is expected: {"columns": {…}}, {"inputs": […], "targets": […]}, [{…}, …]'
+        raise _bad(message, "wrong_shape")
     return document
 
 
-def _columns(document: dict[str, Any], limits: Limits) -> dict[str, list[Any]]:
+def _columns(document: dict[str, Any] | list[Any], limits: Limits) -> dict[str, list[Any]]:
+    if isinstance(document, list):
+        return _rows(document, limits)
     if set(document) == {"columns"}:
         return _named_columns(document["columns"])
     if set(document) == {"inputs", "targets"}:
@@ -190,15 +199,43 @@ def _named_columns(columns: object) -> dict[str, list[Any]]:
         at = pointer("columns", name)
         if not isinstance(values, list):
             faults.append(Fault(at, "a list is expected", "wrong_type"))
-        if not name.strip():
-            faults.append(Fault(at, "a column needs a name", "empty_column_name"))
-        if len(name) > MAX_NAME_LENGTH:
-            faults.append(Fault(at, f"a name has at most {MAX_NAME_LENGTH} characters", "long_column_name"))
-        if not is_text(name):
-            faults.append(Fault("/columns", "a name holds half of a surrogate pair", "not_utf8"))
+        faults += _name_faults(name, at, "/columns")
     if faults:
         raise UnreadableTable("the JSON is not a table", faults[:MAX_FAULTS])
     return columns
+
+
+def _rows(rows: list[Any], limits: Limits) -> _Rows:
+    """Give the columns of a list of objects; a name that an object lacks is missing there."""
+    message = "an object is expected, with a value for each column"
+    faults = [
+        Fault(pointer(place), message, "wrong_shape") for place, row in enumerate(rows) if not isinstance(row, dict)
+    ]
+    if faults:
+        raise UnreadableTable("the JSON is not a table", faults[:MAX_FAULTS])
+    first: dict[str, int] = {}  # in which row a name comes first
+    for place, row in enumerate(rows):
+        for name in row:
+            first.setdefault(name, place)
+    if not first:
+        raise _bad("the objects are all empty" if rows else "there are no rows", "no_rows")
+    limits.check_shape(len(rows), len(first))
+    faults = [
+        fault for name, place in first.items() for fault in _name_faults(name, pointer(place, name), pointer(place))
+    ]
+    if faults:
+        raise UnreadableTable("the JSON is not a table", faults[:MAX_FAULTS])
+    return _Rows({name: [row.get(name) for row in rows] for name in first})
+
+
+def _name_faults(name: str, at: str, around: str) -> Iterator[Fault]:
+    """Say what is wrong with a column's name; `around` points at the object that has it."""
+    if not name.strip():
+        yield Fault(at, "a column needs a name", "empty_column_name")
+    if len(name) > MAX_NAME_LENGTH:
+        yield Fault(at, f"a name has at most {MAX_NAME_LENGTH} characters", "long_column_name")
+    if not is_text(name):
+        yield Fault(around, "a name holds half of a surrogate pair", "not_utf8")
 
 
 def _matrix(rows: object, field: str, letter: str, limits: Limits) -> dict[str, list[Any]]:

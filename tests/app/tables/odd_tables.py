@@ -184,10 +184,11 @@ def json_files(draw):
     values = st.lists(
         draw(st.sampled_from([json_values, st.integers(), st.floats(), cells])), min_size=n_rows, max_size=n_rows + 1
     )
-    if draw(st.booleans()):
-        document = {"columns": draw(st.dictionaries(names, values, max_size=4))}
-    else:
-        document = {"inputs": draw(st.lists(values, max_size=4)), "targets": draw(values)}
+    document = draw(
+        st.fixed_dictionaries({"columns": st.dictionaries(names, values, max_size=4)})
+        | st.fixed_dictionaries({"inputs": st.lists(values, max_size=4), "targets": values})
+        | st.lists(st.dictionaries(names, json_values, max_size=4) | json_values, max_size=4)
+    )
     return json.dumps(document, ensure_ascii=draw(st.booleans())).encode(errors="surrogatepass"), Format.JSON, {}
 
 

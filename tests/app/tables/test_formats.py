@@ -57,6 +57,14 @@ def test_one_table_is_the_same_in_every_format_said_or_found(format, is_said, re
     assert preview(table, 9) == ROWS
 
 
+def test_json_as_a_list_of_objects_is_the_same_table_however_it_is_laid_out(read, table):
+    objects = [{name: value for name, value in row.items() if value is not None} for row in TABLE.to_dicts()]
+    for content in (json.dumps(objects), json.dumps(objects, indent=2), json.dumps(TABLE.to_dicts())):
+        summary = read(content.encode(), None)
+        assert (summary.format, [column.kind for column in summary.columns]) == (Format.JSON, KINDS)
+        assert preview(table, 9) == ROWS
+
+
 @pytest.mark.parametrize("format", WRITTEN)
 @pytest.mark.parametrize("compression", Compression)
 def test_any_format_is_read_packed(format, compression, read, table):
