@@ -51,6 +51,13 @@ class RoleHint(StrEnum):
     TARGET = "target"
 
 
+class DateOrder(StrEnum):
+    """What comes first in a date of numbers alone, such as `01/02/2024`."""
+
+    DAY_FIRST = "day_first"
+    MONTH_FIRST = "month_first"
+
+
 class Column(Outgoing):
     """One column of a dataset, as found over all of its rows."""
 
@@ -64,6 +71,12 @@ class Column(Outgoing):
     std: Annotated[float | None, Field(description="Standard deviation (population) of the values that are there.")]
     categories: Annotated[
         list[str] | None, Field(description="The values of a categorical or boolean column, sorted; at most 1,000.")
+    ]
+    date_order: Annotated[
+        DateOrder | None,
+        Field(
+            description="What comes first in the dates of a datetime column, if they are numbers alone: `01/02/2024`."
+        ),
     ]
     role_hint: Annotated[RoleHint | None, Field(description="`target` for a column that inline data named so.")]
 

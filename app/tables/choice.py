@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from app.contract.datasets import Column, Kind, RoleHint
+from app.contract.datasets import Column, DateOrder, Kind, RoleHint
 from app.contract.preprocessing import AnyValidation, Categorical, Missing, Preprocessing, Task
 from app.errors import Fault, InvalidRequest
 from app.tables.calendar import CYCLES
@@ -25,6 +25,7 @@ class ColumnUse:
             `boolean`, `numeric` for a target, `weight`, `split`; None for an unused column.
         width: How many numbers a row it becomes. For `one_hot` and times an upper bound: the training rows count.
         why: The reason, for people.
+        date_order: What comes first in dates of numbers alone.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ColumnUse:
     encoding: str | None
     width: int
     why: str
+    date_order: DateOrder | None = None
 
 
 @dataclass(frozen=True)
@@ -268,7 +270,8 @@ def _feature_use(column: Column, preprocessing: Preprocessing, *, asked: bool) -
         if column.kind is Kind.DATETIME:
             width += 2 * len(CYCLES)
             why += f"; {', '.join(CYCLES)} as sine and cosine, where they vary"
-        return ColumnUse(column.name, column.kind, "feature", True, str(preprocessing.numeric), width, why)
+        encoding = str(preprocessing.numeric)
+        return ColumnUse(column.name, column.kind, "feature", True, encoding, width, why, column.date_order)
     if n > most:
         return _unused(column, f"{column.kind}: {n:,} different values, more than max_categories ({most:,})")
     if column.kind is Kind.TEXT and not asked:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from app.contract.datasets import Kind
+from app.contract.datasets import DateOrder, Kind
 from app.errors import Fault, InvalidRequest
 from app.tables.calendar import TREND, circle, place_in
 from app.tables.faults import listed
@@ -27,8 +27,9 @@ class FittedInput:
 
     A number becomes `(number * unit - offset) / scale`; a missing one is first replaced by `fill` (None, in models of old: it is
     refused). `unit` is 1 but for numbers so large that their differences would overflow. A time is the number of its seconds
-    since 1970, and then, for each of its cyclic `parts`, a sine and a cosine (both 0 if it is missing). A category becomes one
-    input a category (`one_hot`; all 0 if it is missing or was not seen) or its place (`ordinal`; then -1).
+    since 1970 (`date_order` says how `01/02/2024` is meant), and then, for each of its cyclic `parts`, a sine and a cosine
+    (both 0 if it is missing). A category becomes one input a category (`one_hot`; all 0 if it is missing or was not seen) or
+    its place (`ordinal`; then -1).
     """
 
     name: str
@@ -40,6 +41,7 @@ class FittedInput:
     categories: tuple[str, ...] | None = None
     unit: float = 1.0
     parts: tuple[str, ...] = ()
+    date_order: DateOrder | None = None
 
     @property
     def cycles(self) -> tuple[str, ...]:
@@ -132,6 +134,7 @@ class FittedPreprocessing:
                     "kind": Kind(one["kind"]),
                     "categories": _tuple(one["categories"]),
                     "parts": tuple(one.get("parts", ())),
+                    "date_order": DateOrder(one["date_order"]) if one.get("date_order") else None,
                 }
             )
             for one in data["inputs"]
@@ -248,7 +251,7 @@ class FittedPreprocessing:
 
     @cached_property
     def _fields(self) -> tuple[Field, ...]:
-        return tuple(Field(one.name, one.kind, one.fill is not None) for one in self.numeric)
+        return tuple(Field(one.name, one.kind, one.fill is not None, one.date_order) for one in self.numeric)
 
     @cached_property
     def _starts(self) -> dict[str, int]:

@@ -158,6 +158,7 @@ def _scaled(use: ColumnUse, present: Numbers, preprocessing: Preprocessing) -> F
         scaling.fill,
         unit=scaling.unit,
         parts=parts,
+        date_order=use.date_order,
     )
 
 

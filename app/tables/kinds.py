@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from app.contract.datasets import Kind, Notice
+from app.contract.datasets import DateOrder, Kind, Notice
 from app.errors import Fault, InvalidRequest, UnreadableTable
 from app.tables.batches import aggregated
 from app.tables.faults import MAX_FAULTS, listed, pointer, shown, unknown_column
@@ -20,10 +20,15 @@ ISO_DAY_BYTES = len("2024-01-31")
 
 @dataclass(frozen=True)
 class Typed:
-    """A column's kind (None: categories or text, which its number of different values tells) and its typed values."""
+    """A column's kind (None: categories or text, which its number of different values tells) and its typed values.
+
+    Args:
+        date_order: What comes first in dates of numbers alone.
+    """
 
     kind: Kind | None
     values: pl.Expr
+    date_order: DateOrder | None = None
 
 
 def decide(source: Source, kinds: Mapping[str, Kind]) -> tuple[dict[str, Typed], tuple[Notice, ...]]:
@@ -89,6 +94,7 @@ class _Found:
     faults: list[Fault]
     infinite: list[Fault] = field(default_factory=list)
     large: list[str] = field(default_factory=list)  # columns of integers that would lose digits as numbers
+    orders: dict[str, DateOrder] = field(default_factory=dict)  # of dates of numbers alone
     ambiguous: list[str] = field(default_factory=list)  # columns of dates of which the month cannot be told
 
     def where(self, name: str, wrong: pl.Expr) -> str:
@@ -137,8 +143,11 @@ class _Found:
         for name, first, second in zip(slashed, largest[::2], largest[1::2], strict=True):
             if (second or 0) > 12 >= (first or 0):
                 forms[name] = Form.MONTH_FIRST
+                self.orders[name] = DateOrder.MONTH_FIRST
             elif (first or 0) <= 12:
                 self.ambiguous.append(name)
+            else:
+                self.orders[name] = DateOrder.DAY_FIRST
         return {
             name: pl.lit(None, pl.Datetime("us"))
             if name in self.ambiguous
@@ -165,7 +174,7 @@ def _inferred(name: str, seen: Mapping[str, Forms], found: _Found, times: Mappin
         if plain is not None:
             return plain
     if name in times:
-        return Typed(Kind.DATETIME, times[name])
+        return Typed(Kind.DATETIME, times[name], found.orders.get(name))
     return Typed(None, text_of(name))
 
 
@@ -201,7 +210,7 @@ def _overruled(name: str, kind: Kind, seen: Mapping[str, Forms], found: _Found) 
     found.holds(name, kind, values)
     if is_number and counts.infinite:
         found.refuse_infinite(name, values)
-    return Typed(kind, values)
+    return Typed(kind, values, None if is_number else found.orders.get(name))
 
 
 def _look_at_numbers(source: Source, schema: pl.Schema) -> dict[str, tuple[bool, bool]]:

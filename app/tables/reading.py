@@ -125,6 +125,7 @@ def _columns(table: Path, source: Source, typed: Mapping[str, Typed]) -> Iterato
                 n_unique=n_unique[place],
                 **moments.get(name, {"min": None, "max": None, "mean": None, "std": None}),
                 categories=_categories(frame, name, kind),
+                date_order=typed[name].date_order,
                 role_hint=RoleHint.TARGET if name in source.targets else None,
             )
 

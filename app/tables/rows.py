@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.contract.datasets import Kind
+from app.contract.datasets import DateOrder, Kind
 from app.errors import Fault, InvalidRequest
 from app.tables.faults import MAX_ALLOWED, MAX_FAULTS, pointer, shown
 from app.tables.words import as_text, is_missing_number, plain_number, seconds, truth
@@ -21,11 +21,12 @@ NOTHING = frozenset({type(None)})
 
 @dataclass(frozen=True)
 class Field:
-    """A number that a row must have: its name in the row, what it is, and whether it may be null."""
+    """A number that a row must have: its name in the row, what it is, whether it may be null, and how dates are meant."""
 
     name: str | int
     kind: Kind
     nullable: bool
+    date_order: DateOrder | None = None
 
 
 @dataclass
@@ -117,7 +118,7 @@ def _number(value: object, one: Field, row: int, faults: RowFaults) -> float:
         if one.kind is Kind.NUMERIC:
             number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
         elif one.kind is Kind.DATETIME:
-            number = seconds(value) if isinstance(value, str) else None
+            number = seconds(value, one.date_order) if isinstance(value, str) else None
         elif isinstance(value, str):
             number = truth(value)
         elif isinstance(value, bool | int | float) and value in {0, 1}:

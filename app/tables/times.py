@@ -3,12 +3,15 @@
 Besides ISO 8601 these forms are read, each with or without a time of day (`10:00`, `10:00:00.5`, `10:00 PM`):
 `2024/01/31`, `2024.01.31`, `31.01.2024` (the day is first), `31 Jan 2024`, `31-Jan-2024`, `Jan 31, 2024`,
 `Wed, 31 Jan 2024 10:00:00 +0100` (RFC 2822), and `01/31/2024` or `31-01-2024`. Of these last the whole column decides whether
-the day or the month is first; of one alone a number above 12 does. Years have four digits. Without a zone the time is UTC.
+the day or the month is first, and a model reads them as the column was that it was trained on; of one alone a number above 12
+decides. Years have four digits. Without a zone the time is UTC.
 """
 
 import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+
+from app.contract.datasets import DateOrder
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -42,6 +45,7 @@ class Form(StrEnum):
     MONTH_FIRST = r"^(?P<month>\d{1,2})[/-](?P<day>\d{1,2})[/-](?P<year>\d{4})" + _CLOCK + "$"
 
 
+_ORDERS = {DateOrder.DAY_FIRST: Form.DAY_FIRST, DateOrder.MONTH_FIRST: Form.MONTH_FIRST}
 _COMPILED = {form: re.compile(form.value, re.ASCII) for form in Form}
 
 
@@ -51,10 +55,10 @@ def form_of(text: str) -> Form | None:
     return next((form for form, pattern in _COMPILED.items() if pattern.match(text)), None)
 
 
-def seconds(text: str) -> float | None:
+def seconds(text: str, order: DateOrder | None = None) -> float | None:
     """Give the seconds from 1970 to the time that a text names (UTC unless it says otherwise), or None.
 
-    None, too, if it cannot be told which of its numbers is the month: `01/02/2024`.
+    None, too, if it cannot be told which of its numbers is the month: `01/02/2024`, without an `order`.
     """
     text = text.strip()
     form = form_of(text)
@@ -62,6 +66,8 @@ def seconds(text: str) -> float | None:
         return None
     if form is not Form.DAY_FIRST:
         return _seconds(text, form)
+    if order is not None:
+        return _seconds(text, _ORDERS[order])
     found = {_seconds(text, Form.DAY_FIRST), _seconds(text, Form.MONTH_FIRST)} - {None}
     return found.pop() if len(found) == 1 else None
 

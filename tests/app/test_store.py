@@ -199,7 +199,7 @@ def test_datasets_of_before_are_kept_and_nothing_is_claimed_of_how_they_were_rea
         connection.execute(
             text(
                 "INSERT INTO datasets (id, owner, name, format, size_bytes, sha256, n_rows, columns, created_at) "
-                "VALUES ('ds_1', 'ann', 'old', 'csv', 8, 'ab', 1, '[]', '2026-01-02 03:04:05')"
+                """VALUES ('ds_1', 'ann', 'old', 'csv', 8, 'ab', 1, '[{"name"\\:"a"}]', '2026-01-02 03:04:05')"""
             )
         )
         connection.commit()
@@ -208,3 +208,4 @@ def test_datasets_of_before_are_kept_and_nothing_is_claimed_of_how_they_were_rea
         row = session.get_one(DatasetRow, "ds_1")
         assert row.read == dict.fromkeys(["encoding", "separator", "has_header", "compression"])
         assert row.warnings == []
+        assert row.columns == [{"name": "a", "date_order": None}]

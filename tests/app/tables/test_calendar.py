@@ -1,5 +1,6 @@
 """Times become their trend and points on the circles of month, weekday and hour."""
 
+import json
 import math
 from datetime import UTC, datetime
 
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.contract.preprocessing import Preprocessing, Task
+from app.errors import InvalidRequest
 from app.tables.calendar import circle, place_in
 from app.tables.choice import choose
+from app.tables.fitted import FittedPreprocessing
 from app.tables.preparation import fit, prepare
 from app.tables.reading import preview
 
@@ -98,3 +101,15 @@ def test_a_time_of_a_client_becomes_the_same_bits_as_in_training(numeric, dtype,
     rows = [{"when": row["when"]} for row in preview(table, 300)]
     alone = np.concatenate([fitted.encode_rows([row], dtype) for row in rows])
     assert alone.tobytes() == fitted.encode_rows(rows, dtype).tobytes() == x.tobytes()
+
+
+@pytest.mark.parametrize(("last", "meant"), [("31/12/2024", "2024-02-01"), ("12/31/2024", "2024-01-02")])
+def test_a_date_is_read_in_a_prediction_as_the_training_table_was_read(last, meant, learn):
+    fitted, x = learn(["01/02/2024", "03/04/2024", last])
+    again = FittedPreprocessing.from_json(json.loads(json.dumps(fitted.to_json())))
+    (row,) = again.encode_rows([{"when": "01/02/2024"}], np.float64)
+    assert row.tobytes() == x[0].tobytes()
+    assert row.tobytes() == again.encode_rows([{"when": meant}], np.float64).tobytes()
+    wrong = "31/12/2024" if last == "12/31/2024" else "12/31/2024"
+    with pytest.raises(InvalidRequest):
+        again.encode_rows([{"when": wrong}], np.float64)

@@ -12,7 +12,7 @@ from app.tables.choice import choose
 def column(name, kind=Kind.NUMERIC, n_unique=10, n_missing=0, role_hint=None):
     return Column(
         name=name, kind=kind, n_missing=n_missing, n_unique=n_unique, min=None, max=None, mean=None, std=None,
-        categories=None, role_hint=role_hint,
+        categories=None, date_order=None, role_hint=role_hint,
     )  # fmt: skip
 
 

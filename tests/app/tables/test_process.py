@@ -107,7 +107,7 @@ def test_a_file_for_which_there_is_no_room_is_told_by_name(source, heavy, tmp_pa
 
 def test_a_table_that_was_deleted_is_no_bug(process, tmp_path):
     pid = process.pid
-    unknown = dict.fromkeys(("min", "max", "mean", "std", "categories", "role_hint"))
+    unknown = dict.fromkeys(("min", "max", "mean", "std", "categories", "date_order", "role_hint"))
     column = Column(name="a", kind=Kind.NUMERIC, n_missing=0, n_unique=1, **unknown)
     for look in (lambda: process.preview(tmp_path / "gone", 1), lambda: process.profile(tmp_path / "gone", [column])):
         with pytest.raises(NotFound):
