@@ -1,13 +1,12 @@
 """What runs inside a process that applies models to tables, until its parent is gone; it computes in one thread."""
 
-import signal
-import threading
 from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from app.tables.child import answer, bound_memory, end_with_parent
+from app.child_process import bound_memory, live_with_parent
+from app.tables.child import answer
 
 Verbs = dict[str, Callable[..., Any]]
 GONE = "The model or the dataset was deleted meanwhile."
@@ -20,8 +19,7 @@ def serve(descriptor: int, memory_bytes: int | None) -> None:
         descriptor: The child's end of the pipe.
         memory_bytes: Private memory that a request may take, above what the process has when it is ready.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    live_with_parent()
     pipe = Connection(descriptor)
     verbs = _verbs(lambda piece: pipe.send(("piece", piece)))
     if memory_bytes is not None:

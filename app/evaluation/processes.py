@@ -1,52 +1,15 @@
 """Child processes that apply models to tables, so that the API process neither loads polars nor multiplies matrices for long."""
 
-import os
-import subprocess
-import sys
 import threading
-from multiprocessing import Pipe
+import time
 from typing import Any
 
+from app.child_process import ChildProcess
 from app.errors import DescentError, Fault, InvalidRequest, Unavailable
 from app.evaluation.subject import AT
 
-_START = (
-    "import sys; sys.path[:] = {path!r}; from app.evaluation.child import serve; serve({descriptor}, {memory_bytes})"
-)
-_ONE_THREAD = {
-    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-    "POLARS_MAX_THREADS": "1",
-}
 WAIT_S = 10.0
 MAX_WAITING = 8
-
-
-class _Child:
-    """One process. It ends when its standard input closes, and so with this process, however that ends."""
-
-    def __init__(self, memory_bytes: int | None) -> None:
-        self.pipe, theirs = Pipe()
-        with theirs:
-            command = _START.format(path=sys.path, descriptor=theirs.fileno(), memory_bytes=memory_bytes)
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", command],
-                stdin=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, **_ONE_THREAD},
-                start_new_session=True,
-            )
-
-    def kill(self) -> None:
-        """Have it end; whoever talks to it hears of it."""
-        self.process.kill()
-
-    def end(self) -> None:
-        """End it at once, and let go of what it held."""
-        self.process.kill()
-        self.process.wait()
-        if self.process.stdin is not None:
-            self.process.stdin.close()
-        self.pipe.close()
 
 
 class Processes:
@@ -62,8 +25,8 @@ class Processes:
         self._timeout_s, self._memory_bytes = timeout_s, memory_bytes
         self._free = threading.Semaphore(slots)
         self._lock = threading.Lock()
-        self._idle: list[_Child] = []
-        self._all: set[_Child] = set()
+        self._idle: list[ChildProcess] = []
+        self._all: set[ChildProcess] = set()
         self._waiting = 0
         self._closed = False
 
@@ -105,14 +68,14 @@ class Processes:
     def pids(self) -> list[int]:
         """The process ids."""
         with self._lock:
-            return [child.process.pid for child in self._all]
+            return [child.pid for child in self._all]
 
     @property
     def is_closed(self) -> bool:
         """Whether the service is stopping."""
         return self._closed
 
-    def give_back(self, child: _Child) -> None:
+    def give_back(self, child: ChildProcess) -> None:
         """Keep a process that is ready for the next request."""
         with self._lock:
             is_kept = not self._closed
@@ -121,7 +84,7 @@ class Processes:
         if not is_kept:
             self.forget(child)
 
-    def forget(self, child: _Child) -> None:
+    def forget(self, child: ChildProcess) -> None:
         """End a process."""
         with self._lock:
             self._all.discard(child)
@@ -146,15 +109,12 @@ class Processes:
             with self._lock:
                 self._waiting -= 1
 
-    def _hand_over(self, request: tuple[Any, ...]) -> _Child:
+    def _hand_over(self, request: tuple[Any, ...]) -> ChildProcess:
         """Send the request to a process; one that had ended before it began with it is replaced, once."""
         for is_last in (False, True):
             child = self._child()
             try:
-                child.pipe.send(request)
-                if not child.pipe.poll(self._timeout_s):
-                    raise TimeoutError
-                child.pipe.recv()
+                child.ask(request, time.monotonic() + self._timeout_s)
             except (EOFError, OSError):
                 self.forget(child)
                 if is_last or self._closed:
@@ -166,11 +126,11 @@ class Processes:
                 return child
         raise AssertionError("unreachable")
 
-    def _child(self) -> _Child:
+    def _child(self) -> ChildProcess:
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        child = _Child(self._memory_bytes)
+        child = ChildProcess("app.evaluation.child", self._memory_bytes, one_thread=True)
         with self._lock:
             self._all.add(child)
         if self._closed:
@@ -181,7 +141,7 @@ class Processes:
 class Work:
     """A request that a process works on. One thread at a time."""
 
-    def __init__(self, owner: Processes, child: _Child, timeout_s: float) -> None:
+    def __init__(self, owner: Processes, child: ChildProcess, timeout_s: float) -> None:
         self._owner, self._child, self._timeout_s = owner, child, timeout_s
         self._is_done = self._is_closed = False
         self.result: Any = None
@@ -222,9 +182,9 @@ class Work:
 
     def _receive(self) -> tuple[str, Any]:
         try:
-            if self._child.pipe.poll(self._timeout_s):
-                answer: tuple[str, Any] = self._child.pipe.recv()
-                return answer
+            answer: tuple[str, Any] = self._child.receive(time.monotonic() + self._timeout_s)
+            return answer
+        except TimeoutError:
             message, code = "it took longer than this installation allows", "too_slow"
         except (EOFError, OSError):
             if self._owner.is_closed:

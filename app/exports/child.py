@@ -1,19 +1,17 @@
 """What runs inside the exporting process: it writes and checks one file after the other, until nobody has asked for a while."""
 
 import os
-import signal
-import threading
 import traceback
 from hashlib import file_digest
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from app.child_process import bound_memory, live_with_parent
 from app.exports.checks import Subject, check
 from app.exports.files import CannotWrite, write
 from app.exports.process import Exported, Order
 from app.exports.samples import sample_rows
 from app.exports.weights import from_npz
-from app.tables.child import bound_memory, end_with_parent
 from app.tables.fitted import FittedPreprocessing
 
 IDLE_S = 60.0
@@ -26,8 +24,7 @@ def serve(descriptor: int, memory_bytes: int) -> None:
         descriptor: The child's end of the pipe.
         memory_bytes: Private memory that an order may take, above what the process has when it is ready.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    live_with_parent()
     bound_memory(memory_bytes)
     pipe = Connection(descriptor)
     while pipe.poll(IDLE_S):

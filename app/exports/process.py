@@ -1,24 +1,18 @@
 """A child process that writes and checks model files, so that the API process loads neither ONNX nor its runtime."""
 
-import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.child_process import ChildProcess
 from app.contract.models import WeightsFormat
 from engine.spec import NetworkSpec
 
 if TYPE_CHECKING:
     from app.exports.checks import Checked
-
-_START = "import sys; sys.path[:] = {path!r}; from app.exports.child import serve; serve({descriptor}, {memory_bytes})"
 
 
 @dataclass(frozen=True)
@@ -57,15 +51,14 @@ class Exporter:
     """One child process, started when it is first needed, that exports one file after the other. Safe to use from any thread.
 
     An export that takes longer than `timeout_s`, or more than `memory_bytes`, ends the child; the next one has a new child.
-    The child ends by itself when it is idle, and when this process ends, however that happens.
+    The child ends by itself when it is idle.
     """
 
     def __init__(self, *, timeout_s: float, memory_bytes: int) -> None:
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._pipe: Connection | None = None
+        self._child: ChildProcess | None = None
         self._closed = False
 
     def export(self, order: Order) -> Exported:
@@ -93,15 +86,15 @@ class Exporter:
     @property
     def pid(self) -> int | None:
         """The child's process id; None if there is no child."""
-        return None if self._child is None or self._child.poll() is not None else self._child.pid
+        return self._child.pid if self._child is not None and self._child.is_alive else None
 
     def _exchange(self, order: Order, deadline: float) -> Exported:
         """Hand an order over and await what comes of it; a child that had ended before it began is replaced, once."""
         for is_last in (False, True):
+            if self._child is None:
+                self._child = ChildProcess("app.exports.child", self._memory_bytes, one_thread=True)
             try:
-                pipe = self._connection()
-                pipe.send(order)
-                self._receive(pipe, deadline)
+                self._child.ask(order, deadline)
             except TimeoutError:
                 raise
             except (EOFError, OSError):
@@ -110,37 +103,12 @@ class Exporter:
                     raise
             else:
                 break
-        exported = self._receive(pipe, deadline)
+        assert self._child is not None
+        exported = self._child.receive(deadline)
         assert isinstance(exported, Exported)
         return exported
 
-    @staticmethod
-    def _receive(pipe: Connection, deadline: float) -> Any:
-        if not pipe.poll(max(deadline - time.monotonic(), 0)):
-            raise TimeoutError
-        return pipe.recv()
-
-    def _connection(self) -> Connection:
-        if self._pipe is None:
-            self._pipe, theirs = Pipe()
-            with theirs:
-                command = _START.format(path=sys.path, descriptor=theirs.fileno(), memory_bytes=self._memory_bytes)
-                self._child = subprocess.Popen(
-                    [sys.executable, "-c", command],
-                    stdin=subprocess.PIPE,
-                    pass_fds=[theirs.fileno()],
-                    # Several threads of matrix products in one process have given wrong numbers.
-                    env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"},
-                    start_new_session=True,
-                )
-        return self._pipe
-
     def _stop(self) -> None:
         if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            if self._child.stdin is not None:
-                self._child.stdin.close()
-        if self._pipe is not None:
-            self._pipe.close()
-        self._child = self._pipe = None
+            self._child.end()
+        self._child = None

@@ -1,10 +1,6 @@
 """What runs inside the table process: it reads what it is told to, until its parent is gone."""
 
 import os
-import resource
-import signal
-import sys
-import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -12,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from app.child_process import bound_memory, live_with_parent
 from app.contract.datasets import Format
 from app.errors import DescentError, NotFound, StorageFull
 from app.store.disk import has_no_room
@@ -25,8 +22,7 @@ def serve(descriptor: int, memory_bytes: int | None) -> None:
         descriptor: The child's end of the pipe.
         memory_bytes: Private memory that a request may take, above what the process has when it is ready.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    live_with_parent()
     verbs = _warm_verbs()
     if memory_bytes is not None:
         bound_memory(memory_bytes)
@@ -62,13 +58,6 @@ def _warm_verbs() -> dict[str, Callable[..., Any]]:
     }
 
 
-def bound_memory(size_bytes: int) -> None:
-    """Bound the private memory. RLIMIT_DATA does not count mapped files; with RLIMIT_AS, threads alone take a gigabyte."""
-    n_pages = int(Path("/proc/self/statm").read_text().split()[5])
-    most = n_pages * resource.getpagesize() + size_bytes
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-
-
 def answer(
     verb: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any], *, gone: str
 ) -> tuple[str, Any]:
@@ -90,9 +79,3 @@ def answer(
     except BaseException:
         traceback.print_exc()
     os._exit(1)
-
-
-def end_with_parent() -> None:
-    """Wait for the end of standard input, which nobody writes to: the parent is gone."""
-    sys.stdin.buffer.read()
-    os._exit(0)

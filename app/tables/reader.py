@@ -1,15 +1,12 @@
 """A child process that reads tables, so that the API process neither loads polars nor grows with what is sent to it."""
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from app.child_process import ChildProcess
 from app.contract.datasets import Column, Format, Kind
 from app.contract.preprocessing import AnyValidation, ClassWeight, Preprocessing
 from app.contract.profiles import ColumnProfile
@@ -19,14 +16,11 @@ from app.tables.fitted import Fitted
 from app.tables.summary import Limits, ReadOptions, TableSummary
 from app.tables.suspects import Suspects
 
-_START = "import sys; sys.path[:] = {path!r}; from app.tables.child import serve; serve({descriptor}, {memory_bytes})"
-
 
 class TableReader:
     """One child process that reads one table after the other. Safe to use from any thread.
 
     A call that takes longer than `timeout_s`, or that needs more than `memory_bytes`, ends the child; the next call has a new one.
-    The child ends when its standard input closes, and so with this process, however that ends.
     """
 
     def __init__(self, *, timeout_s: float, memory_bytes: int | None = None) -> None:
@@ -34,7 +28,7 @@ class TableReader:
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._closed = False
-        self._child, self._pipe = self._start()
+        self._child = self._start()
 
     def read_table(
         self,
@@ -111,37 +105,23 @@ class TableReader:
     def close(self) -> None:
         """End the child. A call that is running ends with an error."""
         self._closed = True
-        self._stop()
+        self._child.kill()
+        with self._lock:
+            self._child.end()
 
     @property
     def pid(self) -> int:
         """The child's process id."""
         return self._child.pid
 
-    def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
-        ours, theirs = Pipe()
-        with theirs:
-            command = _START.format(path=sys.path, descriptor=theirs.fileno(), memory_bytes=self._memory_bytes)
-            child = subprocess.Popen(
-                [sys.executable, "-c", command],
-                stdin=subprocess.PIPE,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        return child, ours
-
-    def _stop(self) -> None:
-        self._child.kill()
-        self._child.wait()
-        if self._child.stdin is not None:
-            self._child.stdin.close()
+    def _start(self) -> ChildProcess:
+        return ChildProcess("app.tables.child", self._memory_bytes)
 
     def _restart(self) -> None:
-        self._stop()
-        self._pipe.close()
-        self._child, self._pipe = self._start()
+        self._child.end()
+        self._child = self._start()
         if self._closed:
-            self._stop()
+            self._child.end()
 
     def _call(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any], timeout_s: float | None) -> Any:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
@@ -161,7 +141,7 @@ class TableReader:
         """Send a request and await its answer; a child that is too slow, or that ends, is replaced."""
         try:
             self._begin(request, deadline)
-            answer: tuple[str, Any] = self._receive(deadline)
+            answer: tuple[str, Any] = self._child.receive(deadline)
             return answer
         except TimeoutError:
             error = UnreadableTable("reading the dataset took longer than this installation allows", code="too_slow")
@@ -176,8 +156,7 @@ class TableReader:
         """Hand the request over; a child that had ended before it began with it is replaced, once."""
         for is_last in (False, True):
             try:
-                self._pipe.send(request)
-                self._receive(deadline)
+                self._child.ask(request, deadline)
             except TimeoutError:
                 raise
             except (EOFError, OSError):
@@ -186,8 +165,3 @@ class TableReader:
                 self._restart()
             else:
                 return
-
-    def _receive(self, deadline: float) -> Any:
-        if not self._pipe.poll(max(deadline - time.monotonic(), 0)):
-            raise TimeoutError
-        return self._pipe.recv()
