@@ -23,7 +23,7 @@ def end_by_name(parts: Parts, row: JobRow, code: str, message: str) -> None:
     """End the job of a run, unless another run has it."""
     with parts.database.transaction() as session:
         store.hold(session, row)
-        fail(session, row, code, message)
+        fail(session, session.get_one(JobRow, row.id), code, message)  # the run may have recorded epochs since it began
 
 
 def end_for_disk(parts: Parts, job_id: str, hand_over: int | None) -> None:

@@ -13,10 +13,13 @@ from sqlalchemy import text
 from app.contract.jobs import Status
 from app.errors import IllegalTransition
 from app.store import jobs
+from app.store.blobs import Blobs
 from app.store.ids import new_id
 from app.store.schema import _config, is_current, migrate
 from app.store.session import Database
 from app.store.tables import DatasetRow, JobRow, Row
+from app.worker.endings import end_by_name
+from app.worker.parts import Parts
 from tests.service import fresh_database
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -120,6 +123,19 @@ def test_a_run_that_lost_its_job_writes_nothing(database: Database) -> None:
     with database.reading() as session:
         assert [row.epoch for row in jobs.epochs(session, job_id, after=0, limit=10)] == [1, 2]
         assert jobs.checkpoint(session, job_id).state == b"state"
+
+
+def test_a_job_that_ends_by_name_tells_the_epoch_it_had_reached(database: Database, tmp_path: Path) -> None:
+    job_id = add(database, job_row())
+    with database.transaction() as session:
+        run = jobs.claim(session, job_id, NOW)
+    with database.transaction() as session:
+        jobs.record(session, run, [epoch(1), epoch(2)], {"epoch": 2, "state": b"state", "at": NOW}, epoch=2)
+    parts = Parts(database, Blobs(tmp_path / "blobs"), attempts=1, stopping=lambda: False)
+    end_by_name(parts, run, "out_of_memory", "There was none.")
+    with database.reading() as session:
+        row = jobs.find(session, "ann", job_id)
+        assert (row.status, row.error["code"], row.error["epoch"]) == (Status.FAILED, "out_of_memory", 2)
 
 
 def test_a_job_that_has_ended_is_claimed_by_nobody(database: Database) -> None:
