@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.elementwise import ACTIVATIONS, LINEAR, RELU, activate, times_slope
+from engine.products import multiply
 from engine.tiles import (
     adam_vectors,
     copy,
@@ -18,30 +19,25 @@ from engine.tiles import (
     dots_of_two,
     fetch,
     flush_denormals,
-    low_tile,
     slim_sums,
-    slim_tile,
     swap_control_word,
-    transpose_block,
     unowned,
-    whole_tile,
     wide_sums,
-    wide_tile,
 )
 from engine.vectors import (
+    DEPTH,
     DOTS,
     FEW_ROWS,
     LONG_ROW,
     NARROW_ROWS,
-    PANEL_BYTES,
     ROWS_AHEAD,
-    TILE_ROWS,
+    TILE_VECTORS,
     VECTOR_BYTES,
     compiled,
     inlined,
 )
 
-__all__ = ["ACTIVATIONS", "COSTS", "OPTIMIZERS", "take_steps", "update"]
+__all__ = ["ACTIVATIONS", "COSTS", "DEPTH", "LINEAR", "OPTIMIZERS", "TILE_VECTORS", "take_steps", "update"]
 
 GRADIENT_DESCENT, MOMENTUM, ADAM = range(3)
 SQUARES, BINARY_CROSS_ENTROPY, CROSS_ENTROPY = range(3)
@@ -60,92 +56,10 @@ N_PREV, N, W_AT, B_AT, A_AT, DELTA_AT, ACT = range(7)
 
 
 @inlined
-def _panel(
-    a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_step: int,
-    c: Array, c_at: int, m: int, n: int, k: int, columns: int, start: Array, start_at: int,
-    floor: float, slope: Array, slope_at: int, factor: float,
-) -> None:  # fmt: skip
-    """The first ``columns`` columns, a panel or less, of ``c = a b + start``; see `_product`."""
-    i = 0
-    while i + TILE_ROWS <= m:
-        at, slope_i = c_at + i * n, slope_at + i * n if slope_at >= 0 else -1
-        if columns * a.itemsize == PANEL_BYTES:
-            whole_tile(
-                a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m, k, columns, start, start_at,
-                floor, slope, slope_i, factor,
-            )  # fmt: skip
-        elif columns * a.itemsize <= VECTOR_BYTES:
-            slim_tile(
-                a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m, k, columns, start, start_at,
-                floor, slope, slope_i, factor,
-            )  # fmt: skip
-        else:
-            wide_tile(
-                a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m, k, columns, start, start_at,
-                floor, slope, slope_i, factor,
-            )  # fmt: skip
-        i += TILE_ROWS
-        if factor == 0.0 and i < m and i + TILE_ROWS > m:
-            # The last tile makes some rows again, rather than being of another size.
-            i = m - TILE_ROWS
-    while i < m:
-        at, slope_i = c_at + i * n, slope_at + i * n if slope_at >= 0 else -1
-        low_tile(
-            a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m - i, k, columns, start, start_at,
-            floor, slope, slope_i, factor,
-        )  # fmt: skip
-        i += 4
-
-
-@inlined
-def _product(
-    a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, c: Array, c_at: int, m: int, n: int, k: int,
-    slope: Array, slope_at: int, factor: float,
-) -> None:  # fmt: skip
-    """``c = a b`` for an ``(m, k)`` matrix, whose rows are ``a_row`` apart and columns ``a_step``, and a ``(k, n)`` one.
-
-    With a ``factor`` that is not 0, ``c += factor a b``.
-    """
-    width, no_floor = PANEL_BYTES // a.itemsize, a.dtype.type(-np.inf)
-    for j in range(0, n, width):
-        columns = min(width, n - j)
-        slope_j = slope_at + j if slope_at >= 0 else -1
-        _panel(
-            a,
-            a_at,
-            a_row,
-            a_step,
-            b,
-            b_at + j,
-            n,
-            c,
-            c_at + j,
-            m,
-            n,
-            k,
-            columns,
-            a,
-            -1,
-            no_floor,
-            slope,
-            slope_j,
-            factor,
-        )
-
-
-@inlined
-def _transpose(W: Array, W_at: int, n: int, n_prev: int, out: Array) -> None:
-    """The transpose of the first ``n`` rows of ``W``, no more than a panel is wide, as a panel."""
-    length, width = VECTOR_BYTES // W.itemsize, PANEL_BYTES // W.itemsize
-    for i in range(0, n, length):
-        for j in range(0, n_prev, length):
-            transpose_block(W, W_at + i * n_prev + j, n_prev, n - i, n_prev - j, out, i + j * width, width)
-
-
-@inlined
 def _weigh(
-    layer: Array, theta: Array, a_prev: Array, a_prev_at: int, z: Array, z_at: int, rows: int, panel: Array
-) -> None:
+    layer: Array, theta: Array, a_prev: Array, a_prev_at: int, z: Array, z_at: int, rows: int, panel: Array,
+    strips: Array,
+) -> None:  # fmt: skip
     """``z = W^l a^(l-1) + b^l``, and at least 0 for relu.
 
     Where there are few rows or outputs, both matrices are read along their rows; else ``W`` is transposed panel by panel.
@@ -167,15 +81,10 @@ def _weigh(
                         a_prev, a_at, theta, W_at + j * n_prev, z, c_at + j, n, n_prev, m, n - j, theta, start_at, floor
                     )
         return
-    width, no_factor = PANEL_BYTES // z.itemsize, z.dtype.type(0.0)
-    for j in range(0, n, width):
-        columns = min(width, n - j)
-        _transpose(theta, W_at + j * n_prev, columns, n_prev, panel)
-        start_at = b_at + j if b_at >= 0 else -1
-        _panel(
-            a_prev, a_prev_at, n_prev, 1, panel, 0, width, z, z_at + j, rows, n, n_prev, columns, theta, start_at,
-            floor, theta, -1, no_factor,
-        )  # fmt: skip
+    multiply(
+        a_prev, a_prev_at, n_prev, 1, theta, W_at, 1, n_prev, z, z_at, rows, n, n_prev, theta, b_at, floor,
+        theta, -1, z.dtype.type(0.0), panel, strips,
+    )  # fmt: skip
 
 
 @inlined
@@ -193,14 +102,15 @@ def _output_error(act: int, collapses: bool, scale: float, a: Array, y: Array, d
 @inlined
 def _hidden_error(
     after: Array, act: int, theta: Array, deltas: Array, delta_next_at: int, delta_at: int,
-    activations: Array, a_at: int, rows: int,
+    activations: Array, a_at: int, rows: int, panel: Array, strips: Array,
 ) -> None:  # fmt: skip
     """(4): ``delta^l = a'(l) (.) ((W^(l+1))^T delta^(l+1))``; ``after`` is layer *l + 1*."""
     n, n_next = after[N_PREV], after[N]
     slope_at = a_at if act == RELU else -1
-    _product(
-        deltas, delta_next_at, n_next, 1, theta, after[W_AT], deltas, delta_at, rows, n, n_next, activations, slope_at,
-        theta.dtype.type(0.0),
+    kind = theta.dtype.type
+    multiply(
+        deltas, delta_next_at, n_next, 1, theta, after[W_AT], n, 1, deltas, delta_at, rows, n, n_next, theta, -1,
+        kind(-np.inf), activations, slope_at, kind(0.0), panel, strips,
     )  # fmt: skip
     if act != RELU:
         size = rows * n
@@ -209,11 +119,15 @@ def _hidden_error(
 
 @inlined
 def _weight_gradient(
-    layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, rows: int, out: Array, factor: float
-) -> None:
+    layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, rows: int, out: Array, factor: float,
+    panel: Array, strips: Array,
+) -> None:  # fmt: skip
     """(5): ``dC/dW^l = delta^l (a^(l-1))^T``, summed over the rows; or ``factor`` times that, added to ``out``."""
     n_prev, n = layer[N_PREV], layer[N]
-    _product(deltas, delta_at, 1, n, a_prev, at, out, layer[W_AT], n, n_prev, rows, a_prev, -1, factor)
+    multiply(
+        deltas, delta_at, 1, n, a_prev, at, n_prev, 1, out, layer[W_AT], n, n_prev, rows, out, -1,
+        out.dtype.type(-np.inf), out, -1, factor, panel, strips,
+    )  # fmt: skip
 
 
 @inlined
@@ -245,15 +159,13 @@ def _momentum(theta: Array, gradient: Array, v: Array, beta: float, momentum: fl
 
 
 @inlined
-def _adam(
-    theta: Array, gradient: Array, m: Array, v: Array, step: int, beta: float, beta_1: float, beta_2: float, eps: float
-) -> None:
-    """With the moments as `engine.optimizers` keeps them: without their factors ``1 - beta``."""
+def _adam_numbers(step: int, beta: float, numbers: Array, theta: Array) -> tuple[float, float, float, float]:
+    """What `adam_vectors` takes, with the moments as `engine.optimizers` keeps them: without their factors ``1 - beta``."""
+    beta_1, beta_2, eps = numbers[0], numbers[1], numbers[2]
     root = math.sqrt((1.0 - beta_2**step) / (1.0 - beta_2))
+    rate = beta * root * (1.0 - beta_1) / (1.0 - beta_1**step)
     kind = theta.dtype.type
-    kept_1, kept_2, least = kind(beta_1), kind(beta_2), kind(eps * root)
-    rate = kind(beta * root * (1.0 - beta_1) / (1.0 - beta_1**step))
-    adam_vectors(theta, gradient, m, v, kept_1, kept_2, least, rate)
+    return kind(beta_1), kind(beta_2), kind(eps * root), kind(rate)
 
 
 @inlined
@@ -262,7 +174,8 @@ def _update(
 ) -> None:
     """Step number ``step`` (1 for the first) of an optimizer, with its parameters as ``numbers`` and the learning rate ``beta``."""
     if optimizer == ADAM:
-        _adam(theta, gradient, slots[0], slots[1], step, beta, numbers[0], numbers[1], numbers[2])
+        rates = _adam_numbers(step, beta, numbers, theta)
+        adam_vectors(theta, slots[0], slots[1], 0, gradient, 0, theta.size, *rates)
     elif optimizer == MOMENTUM:
         undamped = 1.0 if step == 1 else 1.0 - numbers[1]
         _momentum(theta, gradient, slots[0], beta, numbers[0], undamped)
@@ -284,7 +197,15 @@ def _gather(source: Array, order: Array, start: int, rows: int, width: int, out:
 
 @inlined
 def _forward(
-    layers: Array, theta: Array, x: Array, rows: int, z: Array, a: Array, activations: Array, panel: Array
+    layers: Array,
+    theta: Array,
+    x: Array,
+    rows: int,
+    z: Array,
+    a: Array,
+    activations: Array,
+    panel: Array,
+    strips: Array,
 ) -> None:
     """Feed a batch forward, from the first layer to the last."""
     last = len(layers) - 1
@@ -293,12 +214,12 @@ def _forward(
         layer = layers[i]
         size, start = rows * layer[N], layer[A_AT] * rows
         if i < last:
-            _weigh(layer, theta, a_prev, at, activations, start, rows, panel)
+            _weigh(layer, theta, a_prev, at, activations, start, rows, panel, strips)
             if layer[ACT] != RELU:
                 a_i = activations[start : start + size]
                 activate(layer[ACT], a_i, a_i, layer[N])
         else:
-            _weigh(layer, theta, a_prev, at, z, 0, rows, panel)
+            _weigh(layer, theta, a_prev, at, z, 0, rows, panel, strips)
             if layer[ACT] == RELU or layer[ACT] == LINEAR:
                 copy(z, 0, size, a, 0)
             activate(layer[ACT], z[:size], a[:size], layer[N])
@@ -306,20 +227,23 @@ def _forward(
 
 
 @inlined
-def _backward(layers: Array, theta: Array, rows: int, activations: Array, deltas: Array) -> None:
+def _backward(
+    layers: Array, theta: Array, rows: int, activations: Array, deltas: Array, panel: Array, strips: Array
+) -> None:
     """All other errors from the error of the output."""
     for i in range(len(layers) - 2, -1, -1):
         layer, after = layers[i], layers[i + 1]
         _hidden_error(
             after, layer[ACT], theta, deltas, after[DELTA_AT] * rows, layer[DELTA_AT] * rows,
-            activations, layer[A_AT] * rows, rows,
+            activations, layer[A_AT] * rows, rows, panel, strips,
         )  # fmt: skip
 
 
 @inlined
 def _gradients(
-    layers: Array, x: Array, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array, beta: float
-) -> None:
+    layers: Array, x: Array, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array, beta: float,
+    panel: Array, strips: Array,
+) -> None:  # fmt: skip
     """The gradients of all layers; with a ``beta`` that is not 0, the parameters go down theirs at once.
 
     All errors are there by now, so that no weight changes before it was needed.
@@ -329,7 +253,8 @@ def _gradients(
         layer = layers[i]
         delta_at, b_at = layer[DELTA_AT] * rows, layer[B_AT]
         a_prev, at = (x, 0) if i == 0 else (activations, layers[i - 1][A_AT] * rows)
-        _weight_gradient(layer, deltas, delta_at, a_prev, at, rows, theta if beta != 0.0 else gradient, factor)
+        out = theta if beta != 0.0 else gradient
+        _weight_gradient(layer, deltas, delta_at, a_prev, at, rows, out, factor, panel, strips)
         if b_at >= 0:
             _bias_gradient(layer, deltas, delta_at, rows, gradient)
             if beta != 0.0:
@@ -389,14 +314,17 @@ def take_steps(
     optimizer: int, numbers: Array, step: int, rates: Array, batch_rows: int,
     source_x: Array, source_y: Array, order: Array, begin: int, n_rows: int, tally: Array,
     x: Array, y: Array, z: Array, a: Array, theta: Array, gradient: Array, slots: Array,
-    activations: Array, deltas: Array, panel: Array,
+    activations: Array, deltas: Array, panel: Array, strips: Array, wanted: bool,
 ) -> None:  # fmt: skip
-    """A step for each batch of the ``n_rows`` rows from place ``begin`` of the order on, after ``step`` steps before them."""
+    """A step for each batch of the ``n_rows`` rows from place ``begin`` of the order on, after ``step`` steps before them.
+
+    ``wanted`` says whether the gradient of the last of them is.
+    """
     before = flush_denormals()
     layers, source_x, source_y, order = unowned(layers), unowned(source_x), unowned(source_y), unowned(order)
     tally, x, y, z, a = unowned(tally), unowned(x), unowned(y), unowned(z), unowned(a)
     theta, gradient, slots = unowned(theta), unowned(gradient), unowned(slots)
-    activations, deltas, panel = unowned(activations), unowned(deltas), unowned(panel)
+    activations, deltas, panel, strips = unowned(activations), unowned(deltas), unowned(panel), unowned(strips)
     last = layers[len(layers) - 1]
     n, n_inputs = last[N], layers[0][N_PREV]
     total = 0.0
@@ -404,16 +332,17 @@ def take_steps(
         rows = min(batch_rows, n_rows - start)
         _gather(source_x, order, begin + start, rows, n_inputs, x)
         _gather(source_y, order, begin + start, rows, n, y)
-        _forward(layers, theta, x, rows, z, a, activations, panel)
+        _forward(layers, theta, x, rows, z, a, activations, panel, strips)
         size, delta_at = rows * n, last[DELTA_AT] * rows
         z_b, a_b, y_b, delta = z[:size], a[:size], y[:size], deltas[delta_at : delta_at + size]
         total += _cost(cost, z_b, a_b, y_b)
         _measure(task, threshold, a_b, y_b, n, tally)
         _output_error(last[ACT], collapses, share / rows, a_b, y_b, delta, n)
-        _backward(layers, theta, rows, activations, deltas)
-        # The gradient itself is wanted of the last batch only; descending alone can do without.
-        beta = rates[number] if optimizer == GRADIENT_DESCENT and start + rows < n_rows else 0.0
-        _gradients(layers, x, rows, activations, deltas, gradient, theta, beta)
+        _backward(layers, theta, rows, activations, deltas, panel, strips)
+        # The gradient itself is wanted of an epoch's last batch only; descending alone can do without.
+        is_used_up = optimizer == GRADIENT_DESCENT and not (wanted and start + rows == n_rows)
+        beta = rates[number] if is_used_up else 0.0
+        _gradients(layers, x, rows, activations, deltas, gradient, theta, beta, panel, strips)
         if beta == 0.0:
             _update(optimizer, numbers, step + number + 1, rates[number], theta, gradient, slots)
     tally[0] += share * total
