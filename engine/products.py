@@ -7,7 +7,7 @@ caches is copied as it is used, panel by panel or strip by strip: read in place,
 import numpy as np
 
 from engine.arrays import Array
-from engine.tiles import copy, low_tile, tile, transpose_block
+from engine.tiles import copy, fetch, low_tile, tile, transpose_block
 from engine.vectors import DEPTH, LARGE_BYTES, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, inlined
 
 
@@ -44,14 +44,22 @@ def _rows_of_tile(
 def _multiply_panel(
     a: Array, a_at: int, a_row: int, a_step: int, a_strip: int, b: Array, b_at: int, b_step: int,
     c: Array, c_at: int, m: int, n: int, k: int, columns: int, start: Array, start_at: int,
-    floor: float, slope: Array, slope_at: int, factor: float,
+    floor: float, slope: Array, slope_at: int, factor: float, later: Array, later_at: int, later_row: int,
+    later_rows: int, later_columns: int,
 ) -> None:  # fmt: skip
-    """The first ``columns`` columns, a panel or less, of ``c = a b + start``; strips of ``a`` are ``a_strip`` a row apart."""
+    """The first ``columns`` columns, a panel or less, of ``c = a b + start``; strips of ``a`` are ``a_strip`` a row apart.
+
+    On the way ``later_columns`` columns of ``later_rows`` rows are fetched for later.
+    """
+    fetched, at_once = 0, (later_rows * TILE_ROWS + m - 1) // m
     i = 0
     while i < m:
         if m - i < TILE_ROWS <= m and factor == 0.0 and a_strip == a_row:
             # The last tile makes some rows again, rather than being of another size.
             i = m - TILE_ROWS
+        for row in range(fetched, min(fetched + at_once, later_rows)):
+            fetch(later, later_at + row * later_row, later_columns)
+        fetched += at_once
         _rows_of_tile(
             a, a_at + i * a_strip, a_row, a_step, b, b_at, b_step, c, c_at + i * n, n, min(m - i, TILE_ROWS), k, columns,
             start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, factor,
@@ -122,9 +130,14 @@ def multiply(
             right, right_at, right_row = _panel(
                 b, b_at + p * b_row + j * b_step, b_row, b_step, part, columns, copied, panel
             )
+            left_over = n - j - columns if copied else 0
+            row_after, rows_after, columns_after = b_row, part if left_over > 0 else 0, columns
+            if b_row == 1:
+                row_after, rows_after, columns_after = b_step, min(columns, left_over), part
             _multiply_panel(
                 left, left_at, row, step, strip, right, right_at, right_row, c, c_at + j, m, n, part, columns,
                 start, start_at + j if start_at >= 0 and p == 0 else -1, least,
                 slope, slope_at + j if slope_at >= 0 and is_last else -1, share,
+                b, b_at + p * b_row + (j + columns) * b_step, row_after, rows_after, columns_after,
             )  # fmt: skip
             j += columns

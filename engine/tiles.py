@@ -65,6 +65,10 @@ def _tile(rows: int, *, few: bool = False) -> Any:
             numbers = [_at_most(builder, number, builder.sub(m, ir.Constant(ir.IntType(64), 1))) for number in numbers]
         first = [vector.load(builder.gep(start, [v]), vector.first(builder.sub(given, v))) for v in lengths]
         sums = [[cgutils.alloca_once_value(builder, part) for part in first] for _ in numbers]
+        is_added = builder.fcmp_ordered("!=", added, ir.Constant(added.type, 0.0))
+        with builder.if_then(is_added):
+            for number in numbers:
+                vector.fetch(builder.gep(c, [builder.mul(c_row, number)]), vectors)
         _add_products(
             vector, sums, masks, a, [builder.mul(a_row, number) for number in numbers], a_step, b, b_step, zero, k
         )
@@ -73,7 +77,7 @@ def _tile(rows: int, *, few: bool = False) -> Any:
             for number, row in zip(numbers, sums, strict=True)
             for length, mask, total in zip(lengths, masks, row, strict=True)
         ]
-        with builder.if_then(builder.fcmp_ordered("!=", added, ir.Constant(added.type, 0.0))):
+        with builder.if_then(is_added):
             times = vector.fill(added)
             for number, length, mask, total in results:
                 before = vector.load(builder.gep(c, [builder.add(builder.mul(c_row, number), length)]), mask)
