@@ -106,7 +106,7 @@ def _slice_rows(row_bytes: int, row_flops: float) -> int:
 
 def _row_s(network: NetworkSpec, passes: float) -> float:
     """About the time that a row takes: the matrix products of ``passes`` passes, and the element-wise work."""
-    return passes * (network.n_parameters / 3e10 + sum(network.widths) * 2e-9)
+    return passes * (network.n_parameters / 5e10 + sum(network.widths) * 5e-10)
 
 
 class Reader:

@@ -73,6 +73,13 @@ def _is_large(rows: int, columns: int, itemsize: int) -> bool:
 
 
 @inlined
+def _depth(k: int, itemsize: int) -> int:
+    """Parts of about the same size, of whole vectors."""
+    length, parts = VECTOR_BYTES // itemsize, (k + DEPTH - 1) // DEPTH
+    return ((k + parts - 1) // parts + length - 1) // length * length
+
+
+@inlined
 def _strips(
     a: Array, a_at: int, a_row: int, a_step: int, m: int, k: int, copied: bool, strips: Array
 ) -> tuple[Array, int, int, int, int]:
@@ -118,8 +125,10 @@ def multiply(
     One of both distances is 1: the other way round it is a transpose. ``start``, ``floor``, ``slope`` and ``factor`` are as
     in a tile. What is large goes part by part of ``k``, so that a part of ``a`` stays near for all panels.
     """
-    in_parts, copied = _is_large(m, k, a.itemsize), _is_large(k, n, a.itemsize)
-    depth, no_floor, one = DEPTH if in_parts else k, a.dtype.type(-np.inf), a.dtype.type(1.0)
+    # To copy pays only where what is copied is used several times.
+    in_parts = _is_large(m, k, a.itemsize) and n * a.itemsize > 4 * TILE_VECTORS * VECTOR_BYTES
+    copied = _is_large(k, n, a.itemsize) and m > 4 * TILE_ROWS
+    depth, no_floor, one = _depth(k, a.itemsize) if in_parts else k, a.dtype.type(-np.inf), a.dtype.type(1.0)
     for p in range(0, k, depth):
         part, is_last = min(depth, k - p), p + depth >= k
         left, left_at, row, step, strip = _strips(a, a_at + p * a_step, a_row, a_step, m, part, in_parts, strips)

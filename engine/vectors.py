@@ -27,7 +27,7 @@ FEW_ROWS, LONG_ROW = 16, 64
 """Up to so many rows, and from so many inputs on, transposing ``W`` takes longer than it gains."""
 LINE_BYTES = 64
 ROWS_AHEAD = 4
-LARGE_BYTES, DEPTH = 1 << 19, 256
+LARGE_BYTES, DEPTH = 1 << 19, 192
 """A matrix of a product that is so large is copied as it is used, and multiplied so many columns at once."""
 SOURCES = ("vectors.py", "tiles.py", "products.py", "elementwise.py", "compiled.py")
 """The files that all machine code is made from."""
@@ -129,7 +129,7 @@ class Vectors:
         byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
         instruction = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
-        read, near, data = (ir.Constant(flag, number) for number in (0, 3, 1))
+        read, near, data = (ir.Constant(flag, number) for number in (0, 2, 1))
         for number in range(vectors):
             place = self.builder.bitcast(self.after(pointer, number), byte)
             self.builder.call(instruction, [place, read, near, data])
