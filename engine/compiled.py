@@ -217,12 +217,12 @@ def _forward(
             _weigh(layer, theta, a_prev, at, activations, start, rows, panel, strips)
             if layer[ACT] != RELU:
                 a_i = activations[start : start + size]
-                activate(layer[ACT], a_i, a_i, layer[N])
+                activate(layer[ACT], a_i, a_i, layer[N], panel)
         else:
             _weigh(layer, theta, a_prev, at, z, 0, rows, panel, strips)
             if layer[ACT] == RELU or layer[ACT] == LINEAR:
                 copy(z, 0, size, a, 0)
-            activate(layer[ACT], z[:size], a[:size], layer[N])
+            activate(layer[ACT], z[:size], a[:size], layer[N], panel)
         a_prev, at = activations, start
 
 
@@ -262,6 +262,24 @@ def _gradients(
 
 
 @inlined
+def _dot(x: Array, y: Array) -> float:
+    """The sum of the products, in float64; four sums do not wait for each other."""
+    sums = (0.0, 0.0, 0.0, 0.0)
+    done = x.size - x.size % 4
+    for i in range(0, done, 4):
+        sums = (
+            sums[0] + np.float64(x[i]) * np.float64(y[i]),
+            sums[1] + np.float64(x[i + 1]) * np.float64(y[i + 1]),
+            sums[2] + np.float64(x[i + 2]) * np.float64(y[i + 2]),
+            sums[3] + np.float64(x[i + 3]) * np.float64(y[i + 3]),
+        )
+    total = (sums[0] + sums[1]) + (sums[2] + sums[3])
+    for i in range(done, x.size):
+        total += np.float64(x[i]) * np.float64(y[i])
+    return total
+
+
+@inlined
 def _cost(cost: int, z: Array, a: Array, y: Array) -> float:
     """The sum of a loss over a batch, without its share; as `engine.losses`, from ``z`` where ``a`` would lose it."""
     total = 0.0
@@ -269,8 +287,7 @@ def _cost(cost: int, z: Array, a: Array, y: Array) -> float:
         for i in range(a.size):
             total += 0.5 * np.float64(a[i] - y[i]) ** 2
     elif cost == CROSS_ENTROPY:
-        for i in range(a.size):
-            total -= np.float64(y[i]) * np.float64(z[i])
+        total = -_dot(y, z)
     else:
         for i in range(a.size):
             x = np.float64(z[i])
@@ -281,17 +298,21 @@ def _cost(cost: int, z: Array, a: Array, y: Array) -> float:
 @inlined
 def _measure(task: int, threshold: float, a: Array, y: Array, n: int, sums: Array) -> None:
     """Add what `engine.metrics` adds: right answers, or distances and squared ones for each output."""
-    rows = a.size // n
+    rows, right = a.size // n, 0
     if task == CLASSES and n == 1:
         for i in range(rows):
             sums[1] += (a[i] >= threshold) == (y[i] >= 0.5)
     elif task == CLASSES:
         for i in range(0, a.size, n):
             answered, wanted = i, i
+            likeliest, truest = a[i], y[i]
+            # Numbers beside their places: to look them up again would be a branch.
             for j in range(i + 1, i + n):
-                answered = j if a[j] > a[answered] else answered
-                wanted = j if y[j] > y[wanted] else wanted
-            sums[1] += answered == wanted
+                is_likelier, is_truer = a[j] > likeliest, y[j] > truest
+                answered, likeliest = (j, a[j]) if is_likelier else (answered, likeliest)
+                wanted, truest = (j, y[j]) if is_truer else (wanted, truest)
+            right += answered == wanted
+        sums[1] += right
     elif task == NUMBERS:
         for i in range(0, a.size, n):
             for j in range(n):
