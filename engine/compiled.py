@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.elementwise import ACTIVATIONS, LINEAR, RELU, activate, times_slope
-from engine.products import multiply
+from engine.products import is_large, multiply, units_at_once
 from engine.tiles import (
     adam_vectors,
     copy,
@@ -30,6 +30,7 @@ from engine.vectors import (
     FEW_ROWS,
     LONG_ROW,
     NARROW_ROWS,
+    NEAR_BYTES,
     ROWS_AHEAD,
     TILE_VECTORS,
     VECTOR_BYTES,
@@ -119,13 +120,16 @@ def _hidden_error(
 
 @inlined
 def _weight_gradient(
-    layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, rows: int, out: Array, factor: float,
-    panel: Array, strips: Array,
+    layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, rows: int, first: int, units: int,
+    out: Array, out_at: int, factor: float, panel: Array, strips: Array,
 ) -> None:  # fmt: skip
-    """(5): ``dC/dW^l = delta^l (a^(l-1))^T``, summed over the rows; or ``factor`` times that, added to ``out``."""
+    """(5): ``dC/dW^l = delta^l (a^(l-1))^T``, summed over the rows; or ``factor`` times that, added to ``out``.
+
+    Of the ``units`` from ``first`` on: as many rows of ``W^l``.
+    """
     n_prev, n = layer[N_PREV], layer[N]
     multiply(
-        deltas, delta_at, 1, n, a_prev, at, n_prev, 1, out, layer[W_AT], n, n_prev, rows, out, -1,
+        deltas, delta_at + first, 1, n, a_prev, at, n_prev, 1, out, out_at, units, n_prev, rows, out, -1,
         out.dtype.type(-np.inf), out, -1, factor, panel, strips,
     )  # fmt: skip
 
@@ -254,11 +258,39 @@ def _gradients(
         delta_at, b_at = layer[DELTA_AT] * rows, layer[B_AT]
         a_prev, at = (x, 0) if i == 0 else (activations, layers[i - 1][A_AT] * rows)
         out = theta if beta != 0.0 else gradient
-        _weight_gradient(layer, deltas, delta_at, a_prev, at, rows, out, factor, panel, strips)
+        n, W_at = layer[N], layer[W_AT]
+        _weight_gradient(layer, deltas, delta_at, a_prev, at, rows, 0, n, out, W_at, factor, panel, strips)
         if b_at >= 0:
             _bias_gradient(layer, deltas, delta_at, rows, gradient)
             if beta != 0.0:
-                _descend(theta[b_at : b_at + layer[N]], gradient[b_at : b_at + layer[N]], beta)
+                _descend(theta[b_at : b_at + n], gradient[b_at : b_at + n], beta)
+
+
+@inlined
+def _gradients_and_adam(
+    layers: Array, x: Array, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array, slots: Array,
+    rates: tuple[float, float, float, float], wanted: bool, panel: Array, strips: Array,
+) -> None:  # fmt: skip
+    """The gradients of all layers, and Adam's step with so many rows of them at once as are still near.
+
+    Where the gradient itself is not ``wanted``, each takes the place of that before. The errors are all there by now.
+    """
+    none = theta.dtype.type(0.0)
+    for i in range(len(layers)):
+        layer = layers[i]
+        n_prev, n, delta_at, b_at = layer[N_PREV], layer[N], layer[DELTA_AT] * rows, layer[B_AT]
+        a_prev, at = (x, 0) if i == 0 else (activations, layers[i - 1][A_AT] * rows)
+        at_once = n if is_large(rows, n_prev, theta.itemsize) else units_at_once(n_prev, theta.itemsize)
+        for first in range(0, n, at_once):
+            units, begin = min(at_once, n - first), layer[W_AT] + first * n_prev
+            out_at = begin if wanted else layer[W_AT]
+            _weight_gradient(
+                layer, deltas, delta_at, a_prev, at, rows, first, units, gradient, out_at, none, panel, strips
+            )
+            adam_vectors(theta, slots[0], slots[1], begin, gradient, out_at, units * n_prev, *rates)
+        if b_at >= 0:
+            _bias_gradient(layer, deltas, delta_at, rows, gradient)
+            adam_vectors(theta, slots[0], slots[1], b_at, gradient, b_at, n, *rates)
 
 
 @inlined
@@ -360,11 +392,17 @@ def take_steps(
         _measure(task, threshold, a_b, y_b, n, tally)
         _output_error(last[ACT], collapses, share / rows, a_b, y_b, delta, n)
         _backward(layers, theta, rows, activations, deltas, panel, strips)
-        # The gradient itself is wanted of an epoch's last batch only; descending alone can do without.
-        is_used_up = optimizer == GRADIENT_DESCENT and not (wanted and start + rows == n_rows)
-        beta = rates[number] if is_used_up else 0.0
+        # The gradient itself is wanted of an epoch's last batch only.
+        is_wanted, number_of_step = wanted and start + rows == n_rows, step + number + 1
+        if optimizer == ADAM and theta.size * theta.itemsize > NEAR_BYTES:
+            adam = _adam_numbers(number_of_step, rates[number], numbers, theta)
+            _gradients_and_adam(
+                layers, x, rows, activations, deltas, gradient, theta, slots, adam, is_wanted, panel, strips
+            )
+            continue
+        beta = rates[number] if optimizer == GRADIENT_DESCENT and not is_wanted else 0.0
         _gradients(layers, x, rows, activations, deltas, gradient, theta, beta, panel, strips)
         if beta == 0.0:
-            _update(optimizer, numbers, step + number + 1, rates[number], theta, gradient, slots)
+            _update(optimizer, numbers, number_of_step, rates[number], theta, gradient, slots)
     tally[0] += share * total
     swap_control_word(before)

@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.tiles import copy, fetch, low_tile, tile, transpose_block
-from engine.vectors import DEPTH, LARGE_BYTES, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, inlined
+from engine.vectors import DEPTH, LARGE_BYTES, NEAR_BYTES, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, inlined
 
 
 @inlined
@@ -68,8 +68,15 @@ def _multiply_panel(
 
 
 @inlined
-def _is_large(rows: int, columns: int, itemsize: int) -> bool:
+def is_large(rows: int, columns: int, itemsize: int) -> bool:
+    """Whether a matrix is copied as it is multiplied."""
     return rows * columns * itemsize >= LARGE_BYTES
+
+
+@inlined
+def units_at_once(n_prev: int, itemsize: int) -> int:
+    """How many rows of a gradient are made at once, if they are used before they are far away."""
+    return max(4 * TILE_ROWS, NEAR_BYTES // (n_prev * itemsize) // TILE_ROWS * TILE_ROWS)
 
 
 @inlined
@@ -126,8 +133,8 @@ def multiply(
     in a tile. What is large goes part by part of ``k``, so that a part of ``a`` stays near for all panels.
     """
     # To copy pays only where what is copied is used several times.
-    in_parts = _is_large(m, k, a.itemsize) and n * a.itemsize > 4 * TILE_VECTORS * VECTOR_BYTES
-    copied = _is_large(k, n, a.itemsize) and m > 4 * TILE_ROWS
+    in_parts = is_large(m, k, a.itemsize) and n * a.itemsize > 4 * TILE_VECTORS * VECTOR_BYTES
+    copied = is_large(k, n, a.itemsize) and m > 4 * TILE_ROWS
     depth, no_floor, one = _depth(k, a.itemsize) if in_parts else k, a.dtype.type(-np.inf), a.dtype.type(1.0)
     for p in range(0, k, depth):
         part, is_last = min(depth, k - p), p + depth >= k
