@@ -44,7 +44,7 @@ UNTOUCHED = {
 """The fields of each specification that compiled steps follow or need not know. All others must be at their default."""
 
 LARGEST_MATRIX = 1 << 22
-"""Weights of the largest layer whose products are made of tiles; beyond, BLAS is as fast or faster."""
+"""Weights of the largest layer whose products are made of tiles; beyond, BLAS is as fast or faster: see `docs/engine.md`."""
 
 
 def available(network: NetworkSpec, training: TrainingSpec) -> bool:
