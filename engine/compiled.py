@@ -201,32 +201,22 @@ def _gather(source: Array, order: Array, start: int, rows: int, width: int, out:
 
 @inlined
 def _forward(
-    layers: Array,
-    theta: Array,
-    x: Array,
-    rows: int,
-    z: Array,
-    a: Array,
-    activations: Array,
-    panel: Array,
-    strips: Array,
-) -> None:
-    """Feed a batch forward, from the first layer to the last."""
+    layers: Array, theta: Array, x: Array, rows: int, z: Array, a: Array, activations: Array, panel: Array, strips: Array
+) -> None:  # fmt: skip
+    """Feed a batch forward, from the first layer to the last, whose ``z`` is kept beside its ``a``."""
     last = len(layers) - 1
     a_prev, at = x, 0
     for i in range(last + 1):
         layer = layers[i]
-        size, start = rows * layer[N], layer[A_AT] * rows
-        if i < last:
-            _weigh(layer, theta, a_prev, at, activations, start, rows, panel, strips)
-            if layer[ACT] != RELU:
-                a_i = activations[start : start + size]
-                activate(layer[ACT], a_i, a_i, layer[N], panel)
-        else:
-            _weigh(layer, theta, a_prev, at, z, 0, rows, panel, strips)
-            if layer[ACT] == RELU or layer[ACT] == LINEAR:
-                copy(z, 0, size, a, 0)
-            activate(layer[ACT], z[:size], a[:size], layer[N], panel)
+        n, act = layer[N], layer[ACT]
+        size, start = rows * n, layer[A_AT] * rows
+        out, out_at = (activations, start) if i < last else (z, 0)
+        _weigh(layer, theta, a_prev, at, out, out_at, rows, panel, strips)
+        z_i = out[out_at : out_at + size]
+        a_i = z_i if i < last else a[:size]
+        if i == last and act in (RELU, LINEAR):
+            copy(z, 0, size, a, 0)
+        activate(act, z_i, a_i, n, panel)
         a_prev, at = activations, start
 
 
@@ -245,52 +235,38 @@ def _backward(
 
 @inlined
 def _gradients(
-    layers: Array, x: Array, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array, beta: float,
-    panel: Array, strips: Array,
+    layers: Array, x: Array, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array, slots: Array,
+    beta: float, is_adam: bool, adam: tuple[float, float, float, float], wanted: bool, panel: Array, strips: Array,
 ) -> None:  # fmt: skip
     """The gradients of all layers; with a ``beta`` that is not 0, the parameters go down theirs at once.
 
-    All errors are there by now, so that no weight changes before it was needed.
+    With ``is_adam`` that is Adam's step, with so many rows at once as are still near; where the gradient itself is not
+    ``wanted``, they take the place of those before. All errors are there by now, so that no weight changes before it was
+    needed.
     """
     factor = theta.dtype.type(-beta)
     for i in range(len(layers)):
         layer = layers[i]
-        delta_at, b_at = layer[DELTA_AT] * rows, layer[B_AT]
+        n_prev, n, delta_at, W_at, b_at = layer[N_PREV], layer[N], layer[DELTA_AT] * rows, layer[W_AT], layer[B_AT]
         a_prev, at = (x, 0) if i == 0 else (activations, layers[i - 1][A_AT] * rows)
-        out = theta if beta != 0.0 else gradient
-        n, W_at = layer[N], layer[W_AT]
-        _weight_gradient(layer, deltas, delta_at, a_prev, at, rows, 0, n, out, W_at, factor, panel, strips)
-        if b_at >= 0:
-            _bias_gradient(layer, deltas, delta_at, rows, gradient)
-            if beta != 0.0:
-                _descend(theta[b_at : b_at + n], gradient[b_at : b_at + n], beta)
-
-
-@inlined
-def _gradients_and_adam(
-    layers: Array, x: Array, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array, slots: Array,
-    rates: tuple[float, float, float, float], wanted: bool, panel: Array, strips: Array,
-) -> None:  # fmt: skip
-    """The gradients of all layers, and Adam's step with so many rows of them at once as are still near.
-
-    Where the gradient itself is not ``wanted``, each takes the place of that before. The errors are all there by now.
-    """
-    none = theta.dtype.type(0.0)
-    for i in range(len(layers)):
-        layer = layers[i]
-        n_prev, n, delta_at, b_at = layer[N_PREV], layer[N], layer[DELTA_AT] * rows, layer[B_AT]
-        a_prev, at = (x, 0) if i == 0 else (activations, layers[i - 1][A_AT] * rows)
-        at_once = n if is_large(rows, n_prev, theta.itemsize) else units_at_once(n_prev, theta.itemsize)
+        out, at_once = theta if beta != 0.0 else gradient, n
+        if is_adam and not is_large(rows, n_prev, theta.itemsize):
+            at_once = units_at_once(n_prev, theta.itemsize)
         for first in range(0, n, at_once):
-            units, begin = min(at_once, n - first), layer[W_AT] + first * n_prev
-            out_at = begin if wanted else layer[W_AT]
+            units, begin = min(at_once, n - first), W_at + first * n_prev
+            out_at = W_at if is_adam and not wanted else begin
             _weight_gradient(
-                layer, deltas, delta_at, a_prev, at, rows, first, units, gradient, out_at, none, panel, strips
+                layer, deltas, delta_at, a_prev, at, rows, first, units, out, out_at, factor, panel, strips
             )
-            adam_vectors(theta, slots[0], slots[1], begin, gradient, out_at, units * n_prev, *rates)
-        if b_at >= 0:
-            _bias_gradient(layer, deltas, delta_at, rows, gradient)
-            adam_vectors(theta, slots[0], slots[1], b_at, gradient, b_at, n, *rates)
+            if is_adam:
+                adam_vectors(theta, slots[0], slots[1], begin, gradient, out_at, units * n_prev, *adam)
+        if b_at < 0:
+            continue
+        _bias_gradient(layer, deltas, delta_at, rows, gradient)
+        if is_adam:
+            adam_vectors(theta, slots[0], slots[1], b_at, gradient, b_at, n, *adam)
+        elif beta != 0.0:
+            _descend(theta[b_at : b_at + n], gradient[b_at : b_at + n], beta)
 
 
 @inlined
@@ -380,7 +356,8 @@ def take_steps(
     activations, deltas, panel, strips = unowned(activations), unowned(deltas), unowned(panel), unowned(strips)
     last = layers[len(layers) - 1]
     n, n_inputs = last[N], layers[0][N_PREV]
-    total = 0.0
+    none, total = theta.dtype.type(0.0), 0.0
+    nothing = none, none, none, none
     for number, start in enumerate(range(0, n_rows, batch_rows)):
         rows = min(batch_rows, n_rows - start)
         _gather(source_x, order, begin + start, rows, n_inputs, x)
@@ -394,15 +371,15 @@ def take_steps(
         _backward(layers, theta, rows, activations, deltas, panel, strips)
         # The gradient itself is wanted of an epoch's last batch only.
         is_wanted, number_of_step = wanted and start + rows == n_rows, step + number + 1
-        if optimizer == ADAM and theta.size * theta.itemsize > NEAR_BYTES:
+        is_adam = optimizer == ADAM and theta.size * theta.itemsize > NEAR_BYTES
+        adam = nothing
+        if is_adam:
             adam = _adam_numbers(number_of_step, rates[number], numbers, theta)
-            _gradients_and_adam(
-                layers, x, rows, activations, deltas, gradient, theta, slots, adam, is_wanted, panel, strips
-            )
-            continue
         beta = rates[number] if optimizer == GRADIENT_DESCENT and not is_wanted else 0.0
-        _gradients(layers, x, rows, activations, deltas, gradient, theta, beta, panel, strips)
-        if beta == 0.0:
+        _gradients(
+            layers, x, rows, activations, deltas, gradient, theta, slots, beta, is_adam, adam, is_wanted, panel, strips
+        )
+        if beta == 0.0 and not is_adam:
             _update(optimizer, numbers, number_of_step, rates[number], theta, gradient, slots)
     tally[0] += share * total
     swap_control_word(before)
