@@ -18,9 +18,7 @@ from engine.tiles import (
     dots_of_one,
     dots_of_two,
     fetch,
-    flush_denormals,
     slim_sums,
-    swap_control_word,
     unowned,
     wide_sums,
 )
@@ -35,7 +33,9 @@ from engine.vectors import (
     TILE_VECTORS,
     VECTOR_BYTES,
     compiled,
+    flush_denormals,
     inlined,
+    swap_control_word,
 )
 
 __all__ = ["ACTIVATIONS", "COSTS", "DEPTH", "LINEAR", "OPTIMIZERS", "TILE_VECTORS", "take_steps", "update"]

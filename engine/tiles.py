@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -16,14 +15,12 @@ from numba.extending import intrinsic
 
 from engine.vectors import (
     DOTS,
-    IS_X86,
     LINE_BYTES,
     NARROW_ROWS,
     TILE_ROWS,
     TILE_VECTORS,
     Vectors,
     apart,
-    inlined,
     pointer_to,
 )
 
@@ -377,39 +374,6 @@ def transpose_block(
 
     i = types.intp
     return types.void(w, i, i, i, i, out, i, i), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def swap_control_word(typing: Any, word: Any) -> Any:
-    """Set how the machine treats special numbers, and give what was set before; 0 is for "read, and change nothing"."""
-    del typing
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        del context, signature
-        kind = ir.IntType(32)
-        before = cgutils.alloca_once_value(builder, ir.Constant(kind, 0))
-        if IS_X86:
-            wanted = cgutils.alloca_once_value(builder, arguments[0])
-            byte = ir.IntType(8).as_pointer()
-            instruction = ir.FunctionType(ir.VoidType(), [byte])
-            read, write = (
-                cgutils.get_or_insert_function(builder.module, instruction, f"llvm.x86.sse.{name}")
-                for name in ("stmxcsr", "ldmxcsr")
-            )
-            builder.call(read, [builder.bitcast(before, byte)])
-            with builder.if_then(builder.icmp_unsigned("!=", arguments[0], ir.Constant(kind, 0))):
-                builder.call(write, [builder.bitcast(wanted, byte)])
-        return builder.load(before)
-
-    return types.uint32(types.uint32), generate
-
-
-@inlined
-def flush_denormals() -> int:
-    """Let numbers below the normal ones be 0: moments that fade away would else be a hundred times slower."""
-    before = swap_control_word(np.uint32(0))
-    swap_control_word(np.uint32(before | 0x8040))
-    return before
 
 
 tile, low_tile = _tile(TILE_ROWS), _tile(4, few=True)
