@@ -20,7 +20,7 @@ SLICE_FLOPS = 6e9
 BLOCK_BYTES = 1 << 20
 BLOCK_BATCHES = 64
 PAUSE_S = 0.04
-DRAWN_AT_ONCE = 4096
+DRAWN_AT_ONCE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _slice_rows(row_bytes: int, row_flops: float) -> int:
 
 def _row_s(network: NetworkSpec, passes: float) -> float:
     """About the time that a row takes: the matrix products of ``passes`` passes, and the element-wise work."""
-    return passes * (network.n_parameters / 1.5e10 + sum(network.widths) * 2e-9)
+    return passes * (network.n_parameters / 5e10 + sum(network.widths) * 5e-10)
 
 
 class Reader:
@@ -137,6 +137,7 @@ class Reader:
         self._y, self._smoothing = y, smoothing
         self.order: Int[Array, " n"] = np.empty(len(rows) if shuffle else 0, np.intp)
         self._numbers = np.empty(len(self.order), np.uint64)
+        self._places = np.arange(min(DRAWN_AT_ONCE, len(self.order)), dtype=np.uint64)
         self._held: tuple[int, int] | None = None
 
     def draw(self, generator: np.random.Generator) -> None:
@@ -148,12 +149,10 @@ class Reader:
             return
         bits, numbers = np.uint64((n - 1).bit_length()), self._numbers
         for start, stop in spans(0, n, DRAWN_AT_ONCE):
-            numbers[start:stop] = generator.bit_generator.random_raw(stop - start)
-        numbers <<= bits
-        self.order.fill(1)
-        self.order[0] = 0
-        np.add.accumulate(self.order, 0, None, self.order)
-        numbers |= self.order.view(np.uint64)
+            part = numbers[start:stop]
+            np.left_shift(generator.bit_generator.random_raw(stop - start), bits, part)
+            np.bitwise_or(part, self._places[: stop - start], part)
+            np.bitwise_or(part, np.uint64(start), part)  # a multiple of a power of 2 beyond the places
         numbers.sort()
         np.bitwise_and(numbers, np.uint64((1 << int(bits)) - 1), self.order.view(np.uint64))
 

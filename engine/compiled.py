@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.elementwise import ACTIVATIONS, LINEAR, RELU, activate, times_slope
+from engine.products import is_large, multiply, units_at_once
 from engine.tiles import (
     adam_vectors,
     copy,
@@ -17,31 +18,27 @@ from engine.tiles import (
     dots_of_one,
     dots_of_two,
     fetch,
-    flush_denormals,
-    low_tile,
     slim_sums,
-    slim_tile,
-    swap_control_word,
-    transpose_block,
     unowned,
-    whole_tile,
     wide_sums,
-    wide_tile,
 )
 from engine.vectors import (
+    DEPTH,
     DOTS,
     FEW_ROWS,
     LONG_ROW,
     NARROW_ROWS,
-    PANEL_BYTES,
+    NEAR_BYTES,
     ROWS_AHEAD,
-    TILE_ROWS,
+    TILE_VECTORS,
     VECTOR_BYTES,
     compiled,
+    flush_denormals,
     inlined,
+    swap_control_word,
 )
 
-__all__ = ["ACTIVATIONS", "COSTS", "OPTIMIZERS", "take_steps", "update"]
+__all__ = ["ACTIVATIONS", "COSTS", "DEPTH", "LINEAR", "OPTIMIZERS", "TILE_VECTORS", "take_steps", "update"]
 
 GRADIENT_DESCENT, MOMENTUM, ADAM = range(3)
 SQUARES, BINARY_CROSS_ENTROPY, CROSS_ENTROPY = range(3)
@@ -60,92 +57,10 @@ N_PREV, N, W_AT, B_AT, A_AT, DELTA_AT, ACT = range(7)
 
 
 @inlined
-def _panel(
-    a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_step: int,
-    c: Array, c_at: int, m: int, n: int, k: int, columns: int, start: Array, start_at: int,
-    floor: float, slope: Array, slope_at: int, factor: float,
-) -> None:  # fmt: skip
-    """The first ``columns`` columns, a panel or less, of ``c = a b + start``; see `_product`."""
-    i = 0
-    while i + TILE_ROWS <= m:
-        at, slope_i = c_at + i * n, slope_at + i * n if slope_at >= 0 else -1
-        if columns * a.itemsize == PANEL_BYTES:
-            whole_tile(
-                a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m, k, columns, start, start_at,
-                floor, slope, slope_i, factor,
-            )  # fmt: skip
-        elif columns * a.itemsize <= VECTOR_BYTES:
-            slim_tile(
-                a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m, k, columns, start, start_at,
-                floor, slope, slope_i, factor,
-            )  # fmt: skip
-        else:
-            wide_tile(
-                a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m, k, columns, start, start_at,
-                floor, slope, slope_i, factor,
-            )  # fmt: skip
-        i += TILE_ROWS
-        if factor == 0.0 and i < m and i + TILE_ROWS > m:
-            # The last tile makes some rows again, rather than being of another size.
-            i = m - TILE_ROWS
-    while i < m:
-        at, slope_i = c_at + i * n, slope_at + i * n if slope_at >= 0 else -1
-        low_tile(
-            a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, at, n, m - i, k, columns, start, start_at,
-            floor, slope, slope_i, factor,
-        )  # fmt: skip
-        i += 4
-
-
-@inlined
-def _product(
-    a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, c: Array, c_at: int, m: int, n: int, k: int,
-    slope: Array, slope_at: int, factor: float,
-) -> None:  # fmt: skip
-    """``c = a b`` for an ``(m, k)`` matrix, whose rows are ``a_row`` apart and columns ``a_step``, and a ``(k, n)`` one.
-
-    With a ``factor`` that is not 0, ``c += factor a b``.
-    """
-    width, no_floor = PANEL_BYTES // a.itemsize, a.dtype.type(-np.inf)
-    for j in range(0, n, width):
-        columns = min(width, n - j)
-        slope_j = slope_at + j if slope_at >= 0 else -1
-        _panel(
-            a,
-            a_at,
-            a_row,
-            a_step,
-            b,
-            b_at + j,
-            n,
-            c,
-            c_at + j,
-            m,
-            n,
-            k,
-            columns,
-            a,
-            -1,
-            no_floor,
-            slope,
-            slope_j,
-            factor,
-        )
-
-
-@inlined
-def _transpose(W: Array, W_at: int, n: int, n_prev: int, out: Array) -> None:
-    """The transpose of the first ``n`` rows of ``W``, no more than a panel is wide, as a panel."""
-    length, width = VECTOR_BYTES // W.itemsize, PANEL_BYTES // W.itemsize
-    for i in range(0, n, length):
-        for j in range(0, n_prev, length):
-            transpose_block(W, W_at + i * n_prev + j, n_prev, n - i, n_prev - j, out, i + j * width, width)
-
-
-@inlined
 def _weigh(
-    layer: Array, theta: Array, a_prev: Array, a_prev_at: int, z: Array, z_at: int, rows: int, panel: Array
-) -> None:
+    layer: Array, theta: Array, a_prev: Array, a_prev_at: int, z: Array, z_at: int, rows: int, panel: Array,
+    strips: Array,
+) -> None:  # fmt: skip
     """``z = W^l a^(l-1) + b^l``, and at least 0 for relu.
 
     Where there are few rows or outputs, both matrices are read along their rows; else ``W`` is transposed panel by panel.
@@ -167,15 +82,10 @@ def _weigh(
                         a_prev, a_at, theta, W_at + j * n_prev, z, c_at + j, n, n_prev, m, n - j, theta, start_at, floor
                     )
         return
-    width, no_factor = PANEL_BYTES // z.itemsize, z.dtype.type(0.0)
-    for j in range(0, n, width):
-        columns = min(width, n - j)
-        _transpose(theta, W_at + j * n_prev, columns, n_prev, panel)
-        start_at = b_at + j if b_at >= 0 else -1
-        _panel(
-            a_prev, a_prev_at, n_prev, 1, panel, 0, width, z, z_at + j, rows, n, n_prev, columns, theta, start_at,
-            floor, theta, -1, no_factor,
-        )  # fmt: skip
+    multiply(
+        a_prev, a_prev_at, n_prev, 1, theta, W_at, 1, n_prev, z, z_at, rows, n, n_prev, theta, b_at, floor,
+        theta, -1, z.dtype.type(0.0), panel, strips,
+    )  # fmt: skip
 
 
 @inlined
@@ -193,14 +103,15 @@ def _output_error(act: int, collapses: bool, scale: float, a: Array, y: Array, d
 @inlined
 def _hidden_error(
     after: Array, act: int, theta: Array, deltas: Array, delta_next_at: int, delta_at: int,
-    activations: Array, a_at: int, rows: int,
+    activations: Array, a_at: int, rows: int, panel: Array, strips: Array,
 ) -> None:  # fmt: skip
     """(4): ``delta^l = a'(l) (.) ((W^(l+1))^T delta^(l+1))``; ``after`` is layer *l + 1*."""
     n, n_next = after[N_PREV], after[N]
     slope_at = a_at if act == RELU else -1
-    _product(
-        deltas, delta_next_at, n_next, 1, theta, after[W_AT], deltas, delta_at, rows, n, n_next, activations, slope_at,
-        theta.dtype.type(0.0),
+    kind = theta.dtype.type
+    multiply(
+        deltas, delta_next_at, n_next, 1, theta, after[W_AT], n, 1, deltas, delta_at, rows, n, n_next, theta, -1,
+        kind(-np.inf), activations, slope_at, kind(0.0), panel, strips,
     )  # fmt: skip
     if act != RELU:
         size = rows * n
@@ -209,11 +120,18 @@ def _hidden_error(
 
 @inlined
 def _weight_gradient(
-    layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, rows: int, out: Array, factor: float
-) -> None:
-    """(5): ``dC/dW^l = delta^l (a^(l-1))^T``, summed over the rows; or ``factor`` times that, added to ``out``."""
+    layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, rows: int, first: int, units: int,
+    out: Array, out_at: int, factor: float, panel: Array, strips: Array,
+) -> None:  # fmt: skip
+    """(5): ``dC/dW^l = delta^l (a^(l-1))^T``, summed over the rows; or ``factor`` times that, added to ``out``.
+
+    Of the ``units`` from ``first`` on: as many rows of ``W^l``.
+    """
     n_prev, n = layer[N_PREV], layer[N]
-    _product(deltas, delta_at, 1, n, a_prev, at, out, layer[W_AT], n, n_prev, rows, a_prev, -1, factor)
+    multiply(
+        deltas, delta_at + first, 1, n, a_prev, at, n_prev, 1, out, out_at, units, n_prev, rows, out, -1,
+        out.dtype.type(-np.inf), out, -1, factor, panel, strips,
+    )  # fmt: skip
 
 
 @inlined
@@ -245,15 +163,13 @@ def _momentum(theta: Array, gradient: Array, v: Array, beta: float, momentum: fl
 
 
 @inlined
-def _adam(
-    theta: Array, gradient: Array, m: Array, v: Array, step: int, beta: float, beta_1: float, beta_2: float, eps: float
-) -> None:
-    """With the moments as `engine.optimizers` keeps them: without their factors ``1 - beta``."""
+def _adam_numbers(step: int, beta: float, numbers: Array, theta: Array) -> tuple[float, float, float, float]:
+    """What `adam_vectors` takes, with the moments as `engine.optimizers` keeps them: without their factors ``1 - beta``."""
+    beta_1, beta_2, eps = numbers[0], numbers[1], numbers[2]
     root = math.sqrt((1.0 - beta_2**step) / (1.0 - beta_2))
+    rate = beta * root * (1.0 - beta_1) / (1.0 - beta_1**step)
     kind = theta.dtype.type
-    kept_1, kept_2, least = kind(beta_1), kind(beta_2), kind(eps * root)
-    rate = kind(beta * root * (1.0 - beta_1) / (1.0 - beta_1**step))
-    adam_vectors(theta, gradient, m, v, kept_1, kept_2, least, rate)
+    return kind(beta_1), kind(beta_2), kind(eps * root), kind(rate)
 
 
 @inlined
@@ -262,7 +178,8 @@ def _update(
 ) -> None:
     """Step number ``step`` (1 for the first) of an optimizer, with its parameters as ``numbers`` and the learning rate ``beta``."""
     if optimizer == ADAM:
-        _adam(theta, gradient, slots[0], slots[1], step, beta, numbers[0], numbers[1], numbers[2])
+        rates = _adam_numbers(step, beta, numbers, theta)
+        adam_vectors(theta, slots[0], slots[1], 0, gradient, 0, theta.size, *rates)
     elif optimizer == MOMENTUM:
         undamped = 1.0 if step == 1 else 1.0 - numbers[1]
         _momentum(theta, gradient, slots[0], beta, numbers[0], undamped)
@@ -284,56 +201,90 @@ def _gather(source: Array, order: Array, start: int, rows: int, width: int, out:
 
 @inlined
 def _forward(
-    layers: Array, theta: Array, x: Array, rows: int, z: Array, a: Array, activations: Array, panel: Array
-) -> None:
-    """Feed a batch forward, from the first layer to the last."""
+    layers: Array, theta: Array, x: Array, rows: int, z: Array, a: Array, activations: Array, panel: Array, strips: Array
+) -> None:  # fmt: skip
+    """Feed a batch forward, from the first layer to the last, whose ``z`` is kept beside its ``a``."""
     last = len(layers) - 1
     a_prev, at = x, 0
     for i in range(last + 1):
         layer = layers[i]
-        size, start = rows * layer[N], layer[A_AT] * rows
-        if i < last:
-            _weigh(layer, theta, a_prev, at, activations, start, rows, panel)
-            if layer[ACT] != RELU:
-                a_i = activations[start : start + size]
-                activate(layer[ACT], a_i, a_i, layer[N])
-        else:
-            _weigh(layer, theta, a_prev, at, z, 0, rows, panel)
-            if layer[ACT] == RELU or layer[ACT] == LINEAR:
-                copy(z, 0, size, a, 0)
-            activate(layer[ACT], z[:size], a[:size], layer[N])
+        n, act = layer[N], layer[ACT]
+        size, start = rows * n, layer[A_AT] * rows
+        out, out_at = (activations, start) if i < last else (z, 0)
+        _weigh(layer, theta, a_prev, at, out, out_at, rows, panel, strips)
+        z_i = out[out_at : out_at + size]
+        a_i = z_i if i < last else a[:size]
+        if i == last and act in (RELU, LINEAR):
+            copy(z, 0, size, a, 0)
+        activate(act, z_i, a_i, n, panel)
         a_prev, at = activations, start
 
 
 @inlined
-def _backward(layers: Array, theta: Array, rows: int, activations: Array, deltas: Array) -> None:
+def _backward(
+    layers: Array, theta: Array, rows: int, activations: Array, deltas: Array, panel: Array, strips: Array
+) -> None:
     """All other errors from the error of the output."""
     for i in range(len(layers) - 2, -1, -1):
         layer, after = layers[i], layers[i + 1]
         _hidden_error(
             after, layer[ACT], theta, deltas, after[DELTA_AT] * rows, layer[DELTA_AT] * rows,
-            activations, layer[A_AT] * rows, rows,
+            activations, layer[A_AT] * rows, rows, panel, strips,
         )  # fmt: skip
 
 
 @inlined
 def _gradients(
-    layers: Array, x: Array, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array, beta: float
-) -> None:
+    layers: Array, x: Array, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array, slots: Array,
+    beta: float, is_adam: bool, adam: tuple[float, float, float, float], wanted: bool, panel: Array, strips: Array,
+) -> None:  # fmt: skip
     """The gradients of all layers; with a ``beta`` that is not 0, the parameters go down theirs at once.
 
-    All errors are there by now, so that no weight changes before it was needed.
+    With ``is_adam`` that is Adam's step, with so many rows at once as are still near; where the gradient itself is not
+    ``wanted``, they take the place of those before. All errors are there by now, so that no weight changes before it was
+    needed.
     """
     factor = theta.dtype.type(-beta)
     for i in range(len(layers)):
         layer = layers[i]
-        delta_at, b_at = layer[DELTA_AT] * rows, layer[B_AT]
+        n_prev, n, delta_at, W_at, b_at = layer[N_PREV], layer[N], layer[DELTA_AT] * rows, layer[W_AT], layer[B_AT]
         a_prev, at = (x, 0) if i == 0 else (activations, layers[i - 1][A_AT] * rows)
-        _weight_gradient(layer, deltas, delta_at, a_prev, at, rows, theta if beta != 0.0 else gradient, factor)
-        if b_at >= 0:
-            _bias_gradient(layer, deltas, delta_at, rows, gradient)
-            if beta != 0.0:
-                _descend(theta[b_at : b_at + layer[N]], gradient[b_at : b_at + layer[N]], beta)
+        out, at_once = theta if beta != 0.0 else gradient, n
+        if is_adam and not is_large(rows, n_prev, theta.itemsize):
+            at_once = units_at_once(n_prev, theta.itemsize)
+        for first in range(0, n, at_once):
+            units, begin = min(at_once, n - first), W_at + first * n_prev
+            out_at = W_at if is_adam and not wanted else begin
+            _weight_gradient(
+                layer, deltas, delta_at, a_prev, at, rows, first, units, out, out_at, factor, panel, strips
+            )
+            if is_adam:
+                adam_vectors(theta, slots[0], slots[1], begin, gradient, out_at, units * n_prev, *adam)
+        if b_at < 0:
+            continue
+        _bias_gradient(layer, deltas, delta_at, rows, gradient)
+        if is_adam:
+            adam_vectors(theta, slots[0], slots[1], b_at, gradient, b_at, n, *adam)
+        elif beta != 0.0:
+            _descend(theta[b_at : b_at + n], gradient[b_at : b_at + n], beta)
+
+
+@inlined
+def _dot(x: Array, y: Array) -> float:
+    """The sum of the products, in float64; four sums do not wait for each other."""
+    sums = (0.0, 0.0, 0.0, 0.0)
+    done = x.size - x.size % 4
+    for i in range(0, done, 4):
+        sums = (
+            sums[0] + np.float64(x[i]) * np.float64(y[i]),
+            sums[1] + np.float64(x[i + 1]) * np.float64(y[i + 1]),
+            sums[2] + np.float64(x[i + 2]) * np.float64(y[i + 2]),
+            sums[3] + np.float64(x[i + 3]) * np.float64(y[i + 3]),
+        )
+    total = (sums[0] + sums[1]) + (sums[2] + sums[3])
+    for i in range(done, x.size):
+        total += np.float64(x[i]) * np.float64(y[i])
+    return total
 
 
 @inlined
@@ -344,8 +295,7 @@ def _cost(cost: int, z: Array, a: Array, y: Array) -> float:
         for i in range(a.size):
             total += 0.5 * np.float64(a[i] - y[i]) ** 2
     elif cost == CROSS_ENTROPY:
-        for i in range(a.size):
-            total -= np.float64(y[i]) * np.float64(z[i])
+        total = -_dot(y, z)
     else:
         for i in range(a.size):
             x = np.float64(z[i])
@@ -356,17 +306,21 @@ def _cost(cost: int, z: Array, a: Array, y: Array) -> float:
 @inlined
 def _measure(task: int, threshold: float, a: Array, y: Array, n: int, sums: Array) -> None:
     """Add what `engine.metrics` adds: right answers, or distances and squared ones for each output."""
-    rows = a.size // n
+    rows, right = a.size // n, 0
     if task == CLASSES and n == 1:
         for i in range(rows):
             sums[1] += (a[i] >= threshold) == (y[i] >= 0.5)
     elif task == CLASSES:
         for i in range(0, a.size, n):
             answered, wanted = i, i
+            likeliest, truest = a[i], y[i]
+            # Numbers beside their places: to look them up again would be a branch.
             for j in range(i + 1, i + n):
-                answered = j if a[j] > a[answered] else answered
-                wanted = j if y[j] > y[wanted] else wanted
-            sums[1] += answered == wanted
+                is_likelier, is_truer = a[j] > likeliest, y[j] > truest
+                answered, likeliest = (j, a[j]) if is_likelier else (answered, likeliest)
+                wanted, truest = (j, y[j]) if is_truer else (wanted, truest)
+            right += answered == wanted
+        sums[1] += right
     elif task == NUMBERS:
         for i in range(0, a.size, n):
             for j in range(n):
@@ -389,32 +343,43 @@ def take_steps(
     optimizer: int, numbers: Array, step: int, rates: Array, batch_rows: int,
     source_x: Array, source_y: Array, order: Array, begin: int, n_rows: int, tally: Array,
     x: Array, y: Array, z: Array, a: Array, theta: Array, gradient: Array, slots: Array,
-    activations: Array, deltas: Array, panel: Array,
+    activations: Array, deltas: Array, panel: Array, strips: Array, wanted: bool,
 ) -> None:  # fmt: skip
-    """A step for each batch of the ``n_rows`` rows from place ``begin`` of the order on, after ``step`` steps before them."""
+    """A step for each batch of the ``n_rows`` rows from place ``begin`` of the order on, after ``step`` steps before them.
+
+    ``wanted`` says whether the gradient of the last of them is.
+    """
     before = flush_denormals()
     layers, source_x, source_y, order = unowned(layers), unowned(source_x), unowned(source_y), unowned(order)
     tally, x, y, z, a = unowned(tally), unowned(x), unowned(y), unowned(z), unowned(a)
     theta, gradient, slots = unowned(theta), unowned(gradient), unowned(slots)
-    activations, deltas, panel = unowned(activations), unowned(deltas), unowned(panel)
+    activations, deltas, panel, strips = unowned(activations), unowned(deltas), unowned(panel), unowned(strips)
     last = layers[len(layers) - 1]
     n, n_inputs = last[N], layers[0][N_PREV]
-    total = 0.0
+    none, total = theta.dtype.type(0.0), 0.0
+    nothing = none, none, none, none
     for number, start in enumerate(range(0, n_rows, batch_rows)):
         rows = min(batch_rows, n_rows - start)
         _gather(source_x, order, begin + start, rows, n_inputs, x)
         _gather(source_y, order, begin + start, rows, n, y)
-        _forward(layers, theta, x, rows, z, a, activations, panel)
+        _forward(layers, theta, x, rows, z, a, activations, panel, strips)
         size, delta_at = rows * n, last[DELTA_AT] * rows
         z_b, a_b, y_b, delta = z[:size], a[:size], y[:size], deltas[delta_at : delta_at + size]
         total += _cost(cost, z_b, a_b, y_b)
         _measure(task, threshold, a_b, y_b, n, tally)
         _output_error(last[ACT], collapses, share / rows, a_b, y_b, delta, n)
-        _backward(layers, theta, rows, activations, deltas)
-        # The gradient itself is wanted of the last batch only; descending alone can do without.
-        beta = rates[number] if optimizer == GRADIENT_DESCENT and start + rows < n_rows else 0.0
-        _gradients(layers, x, rows, activations, deltas, gradient, theta, beta)
-        if beta == 0.0:
-            _update(optimizer, numbers, step + number + 1, rates[number], theta, gradient, slots)
+        _backward(layers, theta, rows, activations, deltas, panel, strips)
+        # The gradient itself is wanted of an epoch's last batch only.
+        is_wanted, number_of_step = wanted and start + rows == n_rows, step + number + 1
+        is_adam = optimizer == ADAM and theta.size * theta.itemsize > NEAR_BYTES
+        adam = nothing
+        if is_adam:
+            adam = _adam_numbers(number_of_step, rates[number], numbers, theta)
+        beta = rates[number] if optimizer == GRADIENT_DESCENT and not is_wanted else 0.0
+        _gradients(
+            layers, x, rows, activations, deltas, gradient, theta, slots, beta, is_adam, adam, is_wanted, panel, strips
+        )
+        if beta == 0.0 and not is_adam:
+            _update(optimizer, numbers, number_of_step, rates[number], theta, gradient, slots)
     tally[0] += share * total
     swap_control_word(before)

@@ -40,6 +40,32 @@ def _exp_less_1(x: float) -> tuple[float, float]:
 
 
 @inlined
+def _log(x: float) -> float:
+    """The logarithm of a normal number above 0, or of NaN; in float64, without a branch.
+
+    ``x = 2^n m`` with ``m`` around 1, and ``log m = 2 artanh((m - 1) / (m + 1))``.
+    """
+    bits = np.float64(x).view(np.int64)
+    n = (bits - 0x3FE6A09E667F3BCD) >> 52  # how often 2 goes into it, beyond the root of 1 / 2
+    m = np.int64(bits - (n << 52)).view(np.float64)
+    f = (m - 1.0) / (m + 1.0)
+    s = f * f
+    series = 1.0 / 21.0
+    series = series * s + 1.0 / 19.0
+    series = series * s + 1.0 / 17.0
+    series = series * s + 1.0 / 15.0
+    series = series * s + 1.0 / 13.0
+    series = series * s + 1.0 / 11.0
+    series = series * s + 1.0 / 9.0
+    series = series * s + 1.0 / 7.0
+    series = series * s + 1.0 / 5.0
+    series = series * s + 1.0 / 3.0
+    log_m = 2.0 * f + 2.0 * f * s * series
+    # NaN has bits like a number's.
+    return (log_m + np.float64(n) * 0.6931471805599453) + 0.0 * x
+
+
+@inlined
 def _sigmoid(z: Array, a: Array) -> None:
     for i in range(z.size):
         scale, rest = _exp_less_1(-np.float64(z[i]))
@@ -55,9 +81,10 @@ def _tanh(z: Array, a: Array) -> None:
 
 
 @inlined
-def _softmax(z: Array, a: Array, n: int) -> None:
+def _softmax(z: Array, a: Array, n: int, scratch: Array) -> None:
     """As `engine.activations`: the rows of ``z`` are left as the logarithms of those of ``a``."""
     rows = z.size // n
+    totals = scratch.view(np.float64)
     for row in range(rows):
         largest = z[row * n]
         for j in range(1, n):
@@ -72,21 +99,30 @@ def _softmax(z: Array, a: Array, n: int) -> None:
         total = 0.0
         for j in range(n):
             total += a[row * n + j]
-        log_total = math.log(total)
+        totals[row] = total
+    for row in range(rows):
+        totals[rows + row] = _log(totals[row])
+        totals[row] = 1.0 / totals[row]
+    for row in range(rows):
         for j in range(n):
-            z[row * n + j] -= log_total
-            a[row * n + j] /= total
+            z[row * n + j] -= totals[rows + row]
+            a[row * n + j] *= totals[row]
 
 
 @inlined
-def activate(act: int, z: Array, a: Array, n: int) -> None:
-    """``a = act(z)``; ``a`` may be ``z`` but for softmax. A product's floor has seen to relu already."""
+def activate(act: int, z: Array, a: Array, n: int, scratch: Array) -> None:
+    """``a = act(z)``; ``a`` may be ``z`` but for softmax, whose ``scratch`` holds at least four numbers a row.
+
+    A product's floor has seen to relu already.
+    """
     if act == SIGMOID:
         _sigmoid(z, a)
     elif act == TANH:
         _tanh(z, a)
+    elif act == SOFTMAX and n == 2:
+        _softmax(z, a, 2, scratch)  # a length that is known makes vectors of the loops over rows
     elif act == SOFTMAX:
-        _softmax(z, a, n)
+        _softmax(z, a, n, scratch)
 
 
 @inlined

@@ -43,8 +43,8 @@ UNTOUCHED = {
 }  # fmt: skip
 """The fields of each specification that compiled steps follow or need not know. All others must be at their default."""
 
-LARGEST_MATRIX = 1 << 18
-"""Weights of the largest layer whose products are made of tiles; beyond, BLAS is as fast or faster."""
+LARGEST_MATRIX = 1 << 22
+"""Weights of the largest layer whose products are made of tiles; beyond, BLAS is as fast or faster: see `docs/engine.md`."""
 
 
 def available(network: NetworkSpec, training: TrainingSpec) -> bool:
@@ -91,12 +91,12 @@ def warm(dtype: str) -> None:
     numbers, vector = np.zeros(3), np.zeros((3, 2), dtype)
     layers = np.array([[1, 1, 0, 1, 0, 0, compiled.LINEAR]])
     x, y, z, a, activations, deltas = np.zeros((6, 1), dtype)
-    panel = np.zeros(1 << 10, dtype)
+    panel, strips = np.zeros((2, 1 << 11), dtype)
     gradient, slots = np.zeros(2, dtype), vector[1:]
     compiled.take_steps(
         layers, 1.0, False, compiled.SQUARES, compiled.NOTHING, 0.5, compiled.ADAM, numbers, 0, np.zeros(1), 1,
         x, y, np.zeros(1, np.intp), 0, 1, np.zeros(1), x, y, z, a,
-        vector[0], gradient, slots, activations, deltas, panel,
+        vector[0], gradient, slots, activations, deltas, panel, strips, True,
     )  # fmt: skip
     compiled.update(compiled.ADAM, numbers, 1, 0.0, vector[0], gradient, slots)
 
@@ -154,6 +154,7 @@ class CompiledSteps:
             _numbers(spec),
         )
         rates = np.full(-(-layout.block_rows // layout.batch_rows), spec.learning_rate)
+        self._n_rows = layout.n_rows
         self._rows = rates, layout.batch_rows, *(_flat(rows) for rows in reader.sources), reader.order
         self._sources = reader.sources  # the flat views do not keep them
         blocks = (part.reshape(-1) for part in (workspace.x, workspace.y, workspace.z, workspace.a))
@@ -162,8 +163,12 @@ class CompiledSteps:
         self._after = (*blocks, theta, workspace.gradient, slots, *buffers)
 
     def take(self, step: int, start: int, stop: int, tally: Float64[Array, " n_sums"]) -> None:
-        """Train on the rows from place ``start`` of the order to before ``stop``, batch by batch, after ``step`` steps."""
-        self._take_steps(*self._before, step, *self._rows, start, stop - start, tally, *self._after)
+        """Train on the rows from place ``start`` of the order to before ``stop``, batch by batch, after ``step`` steps.
+
+        The gradient is there after the last batch of an epoch.
+        """
+        last = stop == self._n_rows
+        self._take_steps(*self._before, step, *self._rows, start, stop - start, tally, *self._after, last)
 
 
 class _Flat:
@@ -205,8 +210,10 @@ def _table(network: NetworkSpec, compiled: Any) -> Array:
     return np.array(rows, np.int64)
 
 
-def _buffer_sizes(network: NetworkSpec, layout: Layout, itemsize: int) -> tuple[int, int, int]:
-    """How many numbers the hidden activations, the errors and a panel of a transposed matrix take."""
-    widths, rows = network.widths, layout.batch_rows
+def _buffer_sizes(network: NetworkSpec, layout: Layout, itemsize: int) -> tuple[int, int, int, int]:
+    """How many numbers the hidden activations, the errors, a panel, and the strips of a part of a matrix take."""
+    widths, rows, compiled = network.widths, layout.batch_rows, _compiled()
     vector = VECTOR_BYTES // itemsize
-    return rows * sum(widths[1:-1]), rows * sum(widths[1:]), 2 * vector * (max(widths[:-1]) + vector)
+    panel = compiled.TILE_VECTORS * vector * (max(*widths, rows) + vector)
+    strips = (compiled.DEPTH + vector) * (max(*widths, rows) + vector)
+    return rows * sum(widths[1:-1]), rows * sum(widths[1:]), panel, strips

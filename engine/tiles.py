@@ -4,9 +4,10 @@ Every array is flat and C-ordered; ``_at`` is where a matrix begins in it, and a
 Nothing is allocated.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -14,22 +15,20 @@ from numba.extending import intrinsic
 
 from engine.vectors import (
     DOTS,
-    IS_X86,
     LINE_BYTES,
     NARROW_ROWS,
     TILE_ROWS,
     TILE_VECTORS,
     Vectors,
-    inlined,
+    apart,
     pointer_to,
 )
 
 
-def _tile(rows: int, vectors: int, *, whole: bool = False, few: bool = False) -> Any:
-    """The product of ``rows`` rows of a matrix with a panel of another, of ``vectors`` vectors a row.
+def _tile(rows: int, *, few: bool = False) -> Any:
+    """The product of ``rows`` rows of a matrix with a panel of another.
 
-    With ``whole`` there are as many columns; if not, those beyond are neither read nor written. With ``few`` there may be
-    as little as one row (``m`` tells): the last one is then made again.
+    With ``few`` there may be as little as one row (``m`` tells): the last one is then made again.
 
     ``tile(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at, floor, slope,
     slope_at, factor)`` writes, for each row *i* and each *j* before ``columns``, ``c[c_at + i c_row + j] = sum_p a[a_at + i a_row
@@ -42,52 +41,56 @@ def _tile(rows: int, vectors: int, *, whole: bool = False, few: bool = False) ->
         a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at = arguments[:15]
         floor, slope, slope_at, added = arguments[15:]
         kind = signature.args[0]
-        vector = Vectors(builder, kind.dtype)
-        a, b, c, slope = (
-            pointer_to(context, builder, kind, x, at) for x, at in ((a, a_at), (b, b_at), (c, c_at), (slope, slope_at))
-        )
+        begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at))
+        a, b, c, start, slope = (pointer_to(context, builder, kind, x, at) for x, at in begins)
         zero = ir.Constant(ir.IntType(64), 0)
+        given = builder.select(builder.icmp_signed("<", start_at, zero), zero, columns)
+        slopes = builder.icmp_signed(">=", slope_at, zero)
+        places = (a, a_row, a_step, b, b_step, c, c_row, m, k, columns, start, given, floor, slope, slopes, added)
+        _call_for(columns, builder, f"tile_{rows}", partial(body, kind.dtype), places, kind.dtype)
+        return context.get_dummy_value()
+
+    def body(
+        dtype: Any, vectors: int, whole: bool, builder: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any, c: Any,
+        c_row: Any, m: Any, k: Any, columns: Any, start: Any, given: Any, floor: Any, slope: Any, slopes: Any, added: Any,
+    ) -> None:  # fmt: skip
+        vector, zero = Vectors(builder, dtype), ir.Constant(ir.IntType(64), 0)
         lengths = [ir.Constant(ir.IntType(64), v * vector.length) for v in range(vectors)]
-        masks = [None if whole else vector.first(builder.sub(columns, length)) for length in lengths]
+        masks = _masks(vector, columns, vectors, whole)
         numbers = [ir.Constant(ir.IntType(64), i) for i in range(rows)]
         if few:
             numbers = [_at_most(builder, number, builder.sub(m, ir.Constant(ir.IntType(64), 1))) for number in numbers]
-        places = [builder.mul(a_row, number) for number in numbers]
-        start = pointer_to(context, builder, kind, start, start_at)
-        given = builder.select(builder.icmp_signed("<", start_at, zero), zero, columns)
         first = [vector.load(builder.gep(start, [v]), vector.first(builder.sub(given, v))) for v in lengths]
         sums = [[cgutils.alloca_once_value(builder, part) for part in first] for _ in numbers]
-        with cgutils.for_range(builder, k) as loop:
-            b_p = builder.gep(b, [builder.mul(loop.index, b_step)])
-            a_p = builder.gep(a, [builder.mul(loop.index, a_step)])
-            panel = [vector.load(builder.gep(b_p, [length]), mask) for length, mask in zip(lengths, masks, strict=True)]
-            for place, row in zip(places, sums, strict=True):
-                factor = vector.fill(builder.load(builder.gep(a_p, [place])))
-                for part, total in zip(panel, row, strict=True):
-                    builder.store(vector.add_product(factor, part, builder.load(total)), total)
-        with builder.if_then(builder.icmp_signed(">=", slope_at, zero)):
-            for number, row in zip(numbers, sums, strict=True):
-                slope_i = builder.gep(slope, [builder.mul(c_row, number)])
-                for length, mask, total in zip(lengths, masks, row, strict=True):
-                    is_up = builder.fcmp_ordered(">", vector.load(builder.gep(slope_i, [length]), mask), vector.zero())
-                    factor = builder.select(is_up, vector.constant(1.0), vector.zero())
-                    builder.store(builder.fmul(builder.load(total), factor), total)
-        with builder.if_then(builder.fcmp_ordered("!=", added, ir.Constant(added.type, 0.0))):
+        is_added = builder.fcmp_ordered("!=", added, ir.Constant(added.type, 0.0))
+        with builder.if_then(is_added):
+            for number in numbers:
+                vector.fetch(builder.gep(c, [builder.mul(c_row, number)]), vectors)
+        _add_products(
+            vector, sums, masks, a, [builder.mul(a_row, number) for number in numbers], a_step, b, b_step, zero, k
+        )
+        results = [
+            (number, length, mask, total)
+            for number, row in zip(numbers, sums, strict=True)
+            for length, mask, total in zip(lengths, masks, row, strict=True)
+        ]
+        with builder.if_then(is_added):
             times = vector.fill(added)
-            for number, row in zip(numbers, sums, strict=True):
-                c_i = builder.gep(c, [builder.mul(c_row, number)])
-                for length, mask, total in zip(lengths, masks, row, strict=True):
-                    before = vector.load(builder.gep(c_i, [length]), mask)
-                    builder.store(vector.add_product(times, builder.load(total), before), total)
+            for number, length, mask, total in results:
+                before = vector.load(builder.gep(c, [builder.add(builder.mul(c_row, number), length)]), mask)
+                builder.store(vector.add_product(times, builder.load(total), before), total)
+        with builder.if_then(slopes):
+            for number, length, mask, total in results:
+                a_i = vector.load(builder.gep(slope, [builder.add(builder.mul(c_row, number), length)]), mask)
+                up = builder.fcmp_ordered(">", a_i, vector.zero())
+                factor = builder.select(up, vector.constant(1.0), vector.zero())
+                builder.store(builder.fmul(builder.load(total), factor), total)
         least = vector.fill(floor)
-        for number, row in zip(numbers, sums, strict=True):
-            c_i = builder.gep(c, [builder.mul(c_row, number)])
-            for length, mask, total in zip(lengths, masks, row, strict=True):
-                value = builder.load(total)
-                # A NaN is not below the floor: it stays.
-                value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
-                vector.store(value, builder.gep(c_i, [length]), mask)
-        return context.get_dummy_value()
+        for number, length, mask, total in results:
+            value = builder.load(total)
+            # A NaN is not below the floor: it stays.
+            value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
+            vector.store(value, builder.gep(c, [builder.add(builder.mul(c_row, number), length)]), mask)
 
     def tile(
         typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, b: Any, b_at: Any, b_step: Any,
@@ -99,6 +102,46 @@ def _tile(rows: int, vectors: int, *, whole: bool = False, few: bool = False) ->
         return types.void(a, i, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype), generate
 
     return intrinsic(tile)
+
+
+def _masks(vector: Vectors, columns: Any, vectors: int, whole: bool) -> list[Any | None]:
+    """The masks of a row of so many vectors: only the last may have one."""
+    before = ir.Constant(ir.IntType(64), (vectors - 1) * vector.length)
+    return [None] * (vectors - 1) + [None if whole else vector.first(vector.builder.sub(columns, before))]
+
+
+def _call_for(
+    columns: Any, builder: Any, name: str, body: Callable[..., None], arguments: tuple[Any, ...], dtype: Any
+) -> None:
+    """Call the code that is made for as many vectors as there are columns, masked where the last one is not whole."""
+    length = Vectors(builder, dtype).length
+    chosen: Any = None
+    for columns_up_to in range(TILE_VECTORS * length, 0, -length):
+        vectors, most = columns_up_to // length, ir.Constant(ir.IntType(64), columns_up_to)
+        whole, masked = (
+            apart(builder, f"{name}_{vectors}_{kind}_{dtype}", partial(body, vectors, kind == "whole"), *arguments)
+            for kind in ("whole", "masked")
+        )
+        is_whole = builder.icmp_signed("==", columns, most)
+        fits = masked if chosen is None else builder.select(builder.icmp_signed("<", columns, most), masked, chosen)
+        chosen = builder.select(is_whole, whole, fits)
+    builder.call(chosen, arguments)
+
+
+def _add_products(
+    vector: Vectors, sums: list[list[Any]], masks: list[Any | None], a: Any, places: list[Any], a_step: Any,
+    b: Any, b_step: Any, begin: Any, end: Any,
+) -> None:  # fmt: skip
+    """Add the products of columns ``begin`` to before ``end`` of a matrix and as many rows of another to a tile's sums."""
+    builder = vector.builder
+    with cgutils.for_range_slice(builder, begin, end, ir.Constant(ir.IntType(64), 1)) as (p, _):
+        b_p = builder.gep(b, [builder.mul(p, b_step)])
+        a_p = builder.gep(a, [builder.mul(p, a_step)])
+        parts = [vector.load(vector.after(b_p, number), mask) for number, mask in enumerate(masks)]
+        for place, row in zip(places, sums, strict=True):
+            factor = vector.fill(builder.load(builder.gep(a_p, [place])))
+            for part, total in zip(parts, row, strict=True):
+                builder.store(vector.add_product(factor, part, builder.load(total)), total)
 
 
 def _at_most(builder: Any, number: Any, most: Any) -> Any:
@@ -263,34 +306,42 @@ def unowned(typing: Any, array: Any) -> Any:
     return array(array), generate
 
 
+def _adam_on(vector: Vectors, pointers: list[Any], gradient: Any, rates: list[Any], mask: Any | None) -> None:
+    """Adam's step of a vector: ``m = kept_1 m + g``, ``v = kept_2 v + g^2``, ``theta -= rate m / (sqrt(v) + least)``."""
+    kept_1, kept_2, least, rate = rates
+    theta, m, v = (vector.load(pointer, mask) for pointer in pointers)
+    m = vector.add_product(kept_1, m, gradient)
+    v = vector.add_product(kept_2, v, vector.product(gradient, gradient))
+    step = vector.quotient(vector.product(rate, m), vector.sum(vector.root(v), least))
+    for value, pointer in zip((vector.difference(theta, step), m, v), pointers, strict=True):
+        vector.store(value, pointer, mask)
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def adam_vectors(
-    typing: Any, theta: Any, gradient: Any, m: Any, v: Any, kept_1: Any, kept_2: Any, least: Any, rate: Any
-) -> Any:
-    """``m = kept_1 m + g``, ``v = kept_2 v + g^2``, ``theta -= rate m / (sqrt(v) + least)``, vector by vector."""
-    del typing, kept_1, kept_2, least, rate
+    typing: Any, theta: Any, m: Any, v: Any, at: Any, gradient: Any, gradient_at: Any, n: Any,
+    kept_1: Any, kept_2: Any, least: Any, rate: Any,
+) -> Any:  # fmt: skip
+    """Adam's step of ``n`` numbers; see `_adam_on`."""
+    del typing, at, gradient_at, n, kept_1, kept_2, least, rate
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        theta, m, v, at, gradient, gradient_at, n = arguments[:7]
         kind = signature.args[0]
         vector = Vectors(builder, kind.dtype)
-        arrays = [context.make_array(kind)(context, builder, array) for array in arguments[:4]]
-        pointers = [array.data for array in arrays]
-        kept_1, kept_2, least, rate = (vector.fill(number) for number in arguments[4:])
+        begins = ((theta, at), (m, at), (v, at), (gradient, gradient_at))
+        pointers = [pointer_to(context, builder, kind, array, where) for array, where in begins]
+        rates = [vector.fill(number) for number in arguments[7:]]
 
         def update(place: Any, mask: Any | None) -> None:
-            places = [builder.gep(pointer, [place]) for pointer in pointers]
-            theta, gradient, m, v = (vector.load(pointer, mask) for pointer in places)
-            m = vector.add_product(kept_1, m, gradient)
-            v = vector.add_product(kept_2, v, builder.fmul(gradient, gradient))
-            step = vector.quotient(builder.fmul(rate, m), builder.fadd(vector.root(v), least))
-            for value, pointer in ((m, places[2]), (v, places[3]), (builder.fsub(theta, step), places[0])):
-                vector.store(value, pointer, mask)
+            *places, from_gradient = (builder.gep(pointer, [place]) for pointer in pointers)
+            _adam_on(vector, places, vector.load(from_gradient, mask), rates, mask)
 
-        vector.over(arrays[0].nitems, update)
+        vector.over(n, update)
         return context.get_dummy_value()
 
-    a = theta.dtype
-    return types.void(theta, gradient, m, v, a, a, a, a), generate
+    i, a = types.intp, theta.dtype
+    return types.void(theta, m, v, i, gradient, i, i, a, a, a, a), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -325,40 +376,6 @@ def transpose_block(
     return types.void(w, i, i, i, i, out, i, i), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def swap_control_word(typing: Any, word: Any) -> Any:
-    """Set how the machine treats special numbers, and give what was set before; 0 is for "read, and change nothing"."""
-    del typing
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        del context, signature
-        kind = ir.IntType(32)
-        before = cgutils.alloca_once_value(builder, ir.Constant(kind, 0))
-        if IS_X86:
-            wanted = cgutils.alloca_once_value(builder, arguments[0])
-            byte = ir.IntType(8).as_pointer()
-            instruction = ir.FunctionType(ir.VoidType(), [byte])
-            read, write = (
-                cgutils.get_or_insert_function(builder.module, instruction, f"llvm.x86.sse.{name}")
-                for name in ("stmxcsr", "ldmxcsr")
-            )
-            builder.call(read, [builder.bitcast(before, byte)])
-            with builder.if_then(builder.icmp_unsigned("!=", arguments[0], ir.Constant(kind, 0))):
-                builder.call(write, [builder.bitcast(wanted, byte)])
-        return builder.load(before)
-
-    return types.uint32(types.uint32), generate
-
-
-@inlined
-def flush_denormals() -> int:
-    """Let numbers below the normal ones be 0: moments that fade away would else be a hundred times slower."""
-    before = swap_control_word(np.uint32(0))
-    swap_control_word(np.uint32(before | 0x8040))
-    return before
-
-
-whole_tile, wide_tile = _tile(TILE_ROWS, TILE_VECTORS, whole=True), _tile(TILE_ROWS, TILE_VECTORS)
-slim_tile, low_tile = _tile(TILE_ROWS, 1), _tile(4, TILE_VECTORS, few=True)
+tile, low_tile = _tile(TILE_ROWS), _tile(4, few=True)
 slim_sums, wide_sums = _sums_of_rows(1, 4), _sums_of_rows(4, 1)
 dots_in_a_square, dots_of_one, dots_of_two = _dots(*DOTS), _dots(NARROW_ROWS, 1), _dots(NARROW_ROWS, 2)

@@ -9,10 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features, get_process_triple
-from numba import njit
+from numba import njit, types
 from numba.core import cgutils
+from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,14 +23,17 @@ _FEATURES = get_host_cpu_features()
 VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx") else 16
 TILE_ROWS = 4 if VECTOR_BYTES == 32 else 8
 """With `TILE_VECTORS`, as many sums as the registers hold: there are 16 of 32 bytes, and 32 of the others."""
-TILE_VECTORS = 2
+TILE_VECTORS = 2 if VECTOR_BYTES == 32 else 3
 DOTS, NARROW_ROWS = ((3, 3), 4) if VECTOR_BYTES == 32 else ((5, 5), 8)
 FEW_ROWS, LONG_ROW = 16, 64
 """Up to so many rows, and from so many inputs on, transposing ``W`` takes longer than it gains."""
 LINE_BYTES = 64
 ROWS_AHEAD = 4
-PANEL_BYTES = TILE_VECTORS * VECTOR_BYTES
-SOURCES = ("vectors.py", "tiles.py", "elementwise.py", "compiled.py")
+LARGE_BYTES, DEPTH = 1 << 19, 192
+"""A matrix of a product that is so large is copied as it is used, and multiplied so many columns at once."""
+NEAR_BYTES = 1 << 16
+"""What is used soon after it was made."""
+SOURCES = ("vectors.py", "tiles.py", "products.py", "elementwise.py", "compiled.py")
 """The files that all machine code is made from."""
 
 
@@ -49,14 +54,14 @@ def compiled(function: F) -> F:
 
 def inlined(function: F) -> F:
     """A part of a compiled function."""
-    return cast("F", njit(fastmath={"contract"}, error_model="numpy")(function))
+    return cast("F", njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(function))
 
 
 class Vectors:
     """Vectors of one dtype, as LLVM's instructions on them."""
 
     def __init__(self, builder: Any, dtype: Any) -> None:
-        self._builder = builder
+        self.builder = builder
         self._itemsize = dtype.bitwidth // 8
         self.length = VECTOR_BYTES // self._itemsize
         self._type = ir.VectorType(ir.FloatType() if self._itemsize == 4 else ir.DoubleType(), self.length)
@@ -64,20 +69,20 @@ class Vectors:
 
     def _call(self, name: str, result: Any, *arguments: Any) -> Any:
         kind = ir.FunctionType(result, [argument.type for argument in arguments])
-        function = cgutils.get_or_insert_function(self._builder.module, kind, f"llvm.{name}")
-        return self._builder.call(function, arguments)
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.{name}")
+        return self.builder.call(function, arguments)
 
     def _places(self, places: list[int]) -> Any:
         return ir.Constant(ir.VectorType(ir.IntType(32), self.length), places)
 
     def _at(self, pointer: Any) -> Any:
-        return self._builder.bitcast(pointer, self._type.as_pointer())
+        return self.builder.bitcast(pointer, self._type.as_pointer())
 
     def fill(self, number: Any) -> Any:
         """The number in every place."""
         nothing = ir.Constant(ir.VectorType(number.type, self.length), ir.Undefined)
-        first = self._builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
-        return self._builder.shuffle_vector(first, nothing, self._places([0] * self.length))
+        first = self.builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
+        return self.builder.shuffle_vector(first, nothing, self._places([0] * self.length))
 
     def zero(self) -> Any:
         """0 in every place."""
@@ -86,19 +91,19 @@ class Vectors:
     def first(self, count: Any) -> Any:
         """A mask of the first ``count`` places: none if it is negative, all if it is large."""
         places = ir.Constant(ir.VectorType(ir.IntType(64), self.length), list(range(self.length)))
-        return self._builder.icmp_signed("<", places, self.fill(count))
+        return self.builder.icmp_signed("<", places, self.fill(count))
 
     def load(self, pointer: Any, mask: Any | None) -> Any:
         """What is in memory, and 0 where the mask is not: nothing is touched there. Without a mask all is loaded."""
         if mask is None:
-            return self._builder.load(self._at(pointer), align=self._itemsize)
+            return self.builder.load(self._at(pointer), align=self._itemsize)
         align = ir.Constant(ir.IntType(32), self._itemsize)
         return self._call(f"masked.load.{self._name}.p0", self._type, self._at(pointer), align, mask, self.zero())
 
     def store(self, vector: Any, pointer: Any, mask: Any | None) -> None:
         """Write to memory where the mask is."""
         if mask is None:
-            self._builder.store(vector, self._at(pointer), align=self._itemsize)
+            self.builder.store(vector, self._at(pointer), align=self._itemsize)
             return
         align = ir.Constant(ir.IntType(32), self._itemsize)
         self._call(f"masked.store.{self._name}.p0", ir.VoidType(), vector, self._at(pointer), align, mask)
@@ -107,13 +112,39 @@ class Vectors:
         """``x y + total``, in one go where the machine can."""
         return self._call(f"fmuladd.{self._name}", self._type, x, y, total)
 
+    def product(self, x: Any, y: Any) -> Any:
+        """``x y``."""
+        return self.builder.fmul(x, y)
+
+    def sum(self, x: Any, y: Any) -> Any:
+        """``x + y``."""
+        return self.builder.fadd(x, y)
+
+    def difference(self, x: Any, y: Any) -> Any:
+        """``x - y``."""
+        return self.builder.fsub(x, y)
+
+    def after(self, pointer: Any, number: int) -> Any:
+        """So many vectors further."""
+        return self.builder.gep(pointer, [ir.Constant(ir.IntType(64), number * self.length)])
+
+    def fetch(self, pointer: Any, vectors: int) -> None:
+        """Have so many vectors brought nearer, without waiting for them."""
+        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        instruction = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
+        read, near, data = (ir.Constant(flag, number) for number in (0, 2, 1))
+        for number in range(vectors):
+            place = self.builder.bitcast(self.after(pointer, number), byte)
+            self.builder.call(instruction, [place, read, near, data])
+
     def constant(self, number: float) -> Any:
         """The number, known now, in every place."""
         return ir.Constant(self._type, [number] * self.length)
 
     def over(self, count: Any, act: Callable[[Any, Any | None], None]) -> None:
         """Do ``act(place, mask)`` for each vector of ``count`` numbers; only the last one has a mask."""
-        builder, length = self._builder, ir.Constant(ir.IntType(64), self.length)
+        builder, length = self.builder, ir.Constant(ir.IntType(64), self.length)
         whole = builder.udiv(count, length)
         with cgutils.for_range(builder, whole) as loop:
             act(builder.mul(loop.index, length), None)
@@ -128,14 +159,14 @@ class Vectors:
     def _estimate(self, name: str, x: Any) -> Any:
         every = ir.IntType(16)
         kind = ir.FunctionType(self._type, [self._type, self._type, every])
-        function = cgutils.get_or_insert_function(self._builder.module, kind, f"llvm.x86.avx512.{name}14.ps.512")
-        return self._builder.call(function, [x, self.zero(), ir.Constant(every, 0xFFFF)])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.x86.avx512.{name}14.ps.512")
+        return self.builder.call(function, [x, self.zero(), ir.Constant(every, 0xFFFF)])
 
     def root(self, x: Any) -> Any:
         """The square root of numbers of at least 0."""
         if not self._estimates():
             return self._call(f"sqrt.{self._name}", self._type, x)
-        builder = self._builder
+        builder = self.builder
         # Within the normal numbers; a NaN is neither smaller nor larger, and stays.
         for comparison, bound in (("<", 1.2e-38), (">", 3.4e38)):
             limit = self.constant(bound)
@@ -148,8 +179,8 @@ class Vectors:
     def quotient(self, x: Any, y: Any) -> Any:
         """``x / y``."""
         if not self._estimates():
-            return self._builder.fdiv(x, y)
-        builder = self._builder
+            return self.builder.fdiv(x, y)
+        builder = self.builder
         guess = self._estimate("rcp", y)
         quotient = builder.fmul(x, guess)
         error = self.add_product(builder.fneg(quotient), y, x)
@@ -157,7 +188,7 @@ class Vectors:
 
     def totals(self, vectors: list[Any]) -> list[Any]:
         """The sum of the places of each vector."""
-        builder, found = self._builder, []
+        builder, found = self.builder, []
         for begin in range(0, len(vectors), self.length):
             group = vectors[begin : begin + self.length]
             lines = group + [self.zero()] * (self.length - len(group))
@@ -174,10 +205,61 @@ class Vectors:
         n = self.length
         first = [i if not i & size else n + i - size for i in range(n)]
         second = [i + size if not i & size else n + i for i in range(n)]
-        shuffle = self._builder.shuffle_vector
+        shuffle = self.builder.shuffle_vector
         return shuffle(upper, lower, self._places(first)), shuffle(upper, lower, self._places(second))
+
+
+def apart(builder: Any, name: str, generate: Callable[..., None], *arguments: Any) -> Any:
+    """A function of its own for code that takes these arguments, made once by ``generate(builder, *arguments)``.
+
+    What is called from many places is then compiled once, and has the registers for itself.
+    """
+    function = builder.module.globals.get(name)
+    if function is None:
+        kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+        function = ir.Function(builder.module, kind, name)
+        function.linkage = "linkonce_odr"
+        function.attributes.add("noinline")
+        function.attributes.add("nounwind")
+        inside = ir.IRBuilder(function.append_basic_block())
+        generate(inside, *function.args)
+        inside.ret_void()
+    return function
 
 
 def pointer_to(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
     """The address of a number of a flat array."""
     return builder.gep(context.make_array(kind)(context, builder, array).data, [at])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def swap_control_word(typing: Any, word: Any) -> Any:
+    """Set how the machine treats special numbers, and give what was set before; 0 is for "read, and change nothing"."""
+    del typing, word
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        del context, signature
+        kind = ir.IntType(32)
+        before = cgutils.alloca_once_value(builder, ir.Constant(kind, 0))
+        if IS_X86:
+            wanted = cgutils.alloca_once_value(builder, arguments[0])
+            byte = ir.IntType(8).as_pointer()
+            instruction = ir.FunctionType(ir.VoidType(), [byte])
+            read, write = (
+                cgutils.get_or_insert_function(builder.module, instruction, f"llvm.x86.sse.{name}")
+                for name in ("stmxcsr", "ldmxcsr")
+            )
+            builder.call(read, [builder.bitcast(before, byte)])
+            with builder.if_then(builder.icmp_unsigned("!=", arguments[0], ir.Constant(kind, 0))):
+                builder.call(write, [builder.bitcast(wanted, byte)])
+        return builder.load(before)
+
+    return types.uint32(types.uint32), generate
+
+
+@inlined
+def flush_denormals() -> int:
+    """Let numbers below the normal ones be 0: moments that fade away would else be a hundred times slower."""
+    before = swap_control_word(np.uint32(0))
+    swap_control_word(np.uint32(before | 0x8040))
+    return before

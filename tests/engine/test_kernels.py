@@ -105,6 +105,35 @@ def test_compiled_steps_are_the_plain_ones_for_widths_around_a_tile(dtype, bias)
             assert_same(net, spec, data)
 
 
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("optimizer", COVERED_OPTIMIZERS)
+def test_compiled_steps_are_the_plain_ones_for_matrices_that_are_copied_in_parts(dtype, optimizer):
+    net, data = network(523, 517, 509, 3, hidden="relu"), rows(263 + 21, 523, 3, dtype=dtype)
+    # Where a gradient is as small as eps, a step of Adam's is mostly rounding.
+    parameters = {"eps": 1e-3} if optimizer == "adam" else {}
+    spec = training(
+        optimizer=optimizer, parameters=parameters, epochs=1, batch_size=263, dtype=dtype, learning_rate=1e-4
+    )
+    assert_same(net, spec, data)
+
+
+@pytest.mark.parametrize("optimizer", ["gradient_descent", "adam"])
+def test_gradient_that_is_used_up_moves_as_one_that_is_kept(monkeypatch, optimizer):
+    net, data = network(300, 61, 2), rows(64, 300, 2, dtype="float32")
+    spec = training(optimizer=optimizer, epochs=1, batch_size=16, dtype="float32")
+    _, used_up = run(net, spec, data, "numba")
+    take = engine.kernels.CompiledSteps.take
+
+    def take_one_by_one(steps, step, start, stop, tally):
+        for number, begin in enumerate(range(start, stop, 16)):
+            steps._n_rows = begin + 16
+            take(steps, step + number, begin, begin + 16, tally)
+
+    monkeypatch.setattr(engine.kernels.CompiledSteps, "take", take_one_by_one)
+    _, kept = run(net, spec, data, "numba")
+    assert used_up.vectors.tobytes() == kept.vectors.tobytes()
+
+
 @pytest.mark.usefixtures("no_tiles")
 @pytest.mark.parametrize("dtype", CLOSE)
 @pytest.mark.parametrize("optimizer", COVERED_OPTIMIZERS)

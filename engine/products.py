@@ -1,0 +1,159 @@
+"""Products of matrices in machine code: panels of columns of one, and in each the tiles of `engine.tiles`.
+
+Every array is flat and C-ordered; ``_at`` is where a matrix begins in it. A matrix that does not fit into the nearer
+caches is copied as it is used, panel by panel or strip by strip: read in place, every row would be a page of its own.
+"""
+
+import numpy as np
+
+from engine.arrays import Array
+from engine.tiles import copy, fetch, low_tile, tile, transpose_block
+from engine.vectors import DEPTH, LARGE_BYTES, NEAR_BYTES, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, inlined
+
+
+@inlined
+def _columns_at_once(columns: int, itemsize: int) -> int:
+    """How many of the ``columns`` that are left the next panel has: as many as fit, but leaving no single vector."""
+    length = VECTOR_BYTES // itemsize
+    vectors = (columns + length - 1) // length
+    if vectors == TILE_VECTORS + 1:
+        vectors = (vectors + 1) // 2
+    return min(columns, min(vectors, TILE_VECTORS) * length)
+
+
+@inlined
+def _rows_of_tile(
+    a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_step: int, c: Array, c_at: int, c_row: int,
+    m: int, k: int, columns: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float,
+) -> None:  # fmt: skip
+    """``m`` rows of ``c = a b + start``, no more than `TILE_ROWS`; see `engine.tiles`."""
+    if m == TILE_ROWS:
+        tile(
+            a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at,
+            floor, slope, slope_at, factor,
+        )  # fmt: skip
+        return
+    for i in range(0, m, 4):
+        low_tile(
+            a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, c_at + i * c_row, c_row, m - i, k, columns,
+            start, start_at, floor, slope, slope_at + i * c_row if slope_at >= 0 else -1, factor,
+        )  # fmt: skip
+
+
+@inlined
+def _multiply_panel(
+    a: Array, a_at: int, a_row: int, a_step: int, a_strip: int, b: Array, b_at: int, b_step: int,
+    c: Array, c_at: int, m: int, n: int, k: int, columns: int, start: Array, start_at: int,
+    floor: float, slope: Array, slope_at: int, factor: float, later: Array, later_at: int, later_row: int,
+    later_rows: int, later_columns: int,
+) -> None:  # fmt: skip
+    """The first ``columns`` columns, a panel or less, of ``c = a b + start``; strips of ``a`` are ``a_strip`` a row apart.
+
+    On the way ``later_columns`` columns of ``later_rows`` rows are fetched for later.
+    """
+    fetched, at_once = 0, (later_rows * TILE_ROWS + m - 1) // m
+    i = 0
+    while i < m:
+        if m - i < TILE_ROWS <= m and factor == 0.0 and a_strip == a_row:
+            # The last tile makes some rows again, rather than being of another size.
+            i = m - TILE_ROWS
+        for row in range(fetched, min(fetched + at_once, later_rows)):
+            fetch(later, later_at + row * later_row, later_columns)
+        fetched += at_once
+        _rows_of_tile(
+            a, a_at + i * a_strip, a_row, a_step, b, b_at, b_step, c, c_at + i * n, n, min(m - i, TILE_ROWS), k, columns,
+            start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, factor,
+        )  # fmt: skip
+        i += TILE_ROWS
+
+
+@inlined
+def is_large(rows: int, columns: int, itemsize: int) -> bool:
+    """Whether a matrix is copied as it is multiplied."""
+    return rows * columns * itemsize >= LARGE_BYTES
+
+
+@inlined
+def units_at_once(n_prev: int, itemsize: int) -> int:
+    """How many rows of a gradient are made at once, if they are used before they are far away."""
+    return max(4 * TILE_ROWS, NEAR_BYTES // (n_prev * itemsize) // TILE_ROWS * TILE_ROWS)
+
+
+@inlined
+def _depth(k: int, itemsize: int) -> int:
+    """Parts of about the same size, of whole vectors."""
+    length, parts = VECTOR_BYTES // itemsize, (k + DEPTH - 1) // DEPTH
+    return ((k + parts - 1) // parts + length - 1) // length * length
+
+
+@inlined
+def _strips(
+    a: Array, a_at: int, a_row: int, a_step: int, m: int, k: int, copied: bool, strips: Array
+) -> tuple[Array, int, int, int, int]:
+    """Where ``m`` rows and ``k`` columns are to be read, how far rows and columns are apart, and strips, a row."""
+    if not copied:
+        return a, a_at, a_row, a_step, a_row
+    if a_step == 1:
+        for i in range(m):
+            copy(a, a_at + i * a_row, k, strips, i * k)
+        return strips, 0, k, 1, k
+    for p in range(k):
+        for i in range(0, m, TILE_ROWS):
+            copy(a, a_at + p * a_step + i, min(TILE_ROWS, m - i), strips, i * k + p * TILE_ROWS)
+    return strips, 0, 1, TILE_ROWS, k
+
+
+@inlined
+def _panel(
+    b: Array, b_at: int, b_row: int, b_step: int, k: int, columns: int, copied: bool, panel: Array
+) -> tuple[Array, int, int]:
+    """Where ``k`` rows and the ``columns`` of a panel are to be read, and how far the rows are apart."""
+    length, width = VECTOR_BYTES // b.itemsize, TILE_VECTORS * VECTOR_BYTES // b.itemsize
+    if b_row == 1:
+        for i in range(0, columns, length):
+            for j in range(0, k, length):
+                transpose_block(b, b_at + i * b_step + j, b_step, columns - i, k - j, panel, i + j * width, width)
+        return panel, 0, width
+    if not copied:
+        return b, b_at, b_row
+    for p in range(k):
+        copy(b, b_at + p * b_row, columns, panel, p * width)
+    return panel, 0, width
+
+
+@inlined
+def multiply(
+    a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_row: int, b_step: int, c: Array, c_at: int,
+    m: int, n: int, k: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float,
+    panel: Array, strips: Array,
+) -> None:  # fmt: skip
+    """``c = a b + start`` for an ``(m, k)`` and a ``(k, n)`` matrix, of which rows and columns are so far apart.
+
+    One of both distances is 1: the other way round it is a transpose. ``start``, ``floor``, ``slope`` and ``factor`` are as
+    in a tile. What is large goes part by part of ``k``, so that a part of ``a`` stays near for all panels.
+    """
+    # To copy pays only where what is copied is used several times.
+    in_parts = is_large(m, k, a.itemsize) and n * a.itemsize > 4 * TILE_VECTORS * VECTOR_BYTES
+    copied = is_large(k, n, a.itemsize) and m > 4 * TILE_ROWS
+    depth, no_floor, one = _depth(k, a.itemsize) if in_parts else k, a.dtype.type(-np.inf), a.dtype.type(1.0)
+    for p in range(0, k, depth):
+        part, is_last = min(depth, k - p), p + depth >= k
+        left, left_at, row, step, strip = _strips(a, a_at + p * a_step, a_row, a_step, m, part, in_parts, strips)
+        share, least = one if p > 0 and factor == 0.0 else factor, floor if is_last else no_floor
+        j = 0
+        while j < n:
+            columns = _columns_at_once(n - j, a.itemsize)
+            right, right_at, right_row = _panel(
+                b, b_at + p * b_row + j * b_step, b_row, b_step, part, columns, copied, panel
+            )
+            left_over = n - j - columns if copied else 0
+            row_after, rows_after, columns_after = b_row, part if left_over > 0 else 0, columns
+            if b_row == 1:
+                row_after, rows_after, columns_after = b_step, min(columns, left_over), part
+            _multiply_panel(
+                left, left_at, row, step, strip, right, right_at, right_row, c, c_at + j, m, n, part, columns,
+                start, start_at + j if start_at >= 0 and p == 0 else -1, least,
+                slope, slope_at + j if slope_at >= 0 and is_last else -1, share,
+                b, b_at + p * b_row + (j + columns) * b_step, row_after, rows_after, columns_after,
+            )  # fmt: skip
+            j += columns
