@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased, undefer
 from app.contract.jobs import TERMINAL, JobKind, Status
 from app.errors import IllegalTransition
 from app.store.changes import announce
+from app.store.counts import note_end
 from app.store.pages import PageOf, page
 from app.store.tables import (
     CheckpointRow,
@@ -49,6 +50,8 @@ def advance(session: Session, row: JobRow, to: Status, **changes: Any) -> None:
     result = session.execute(statement.values(status=to, **changes).execution_options(synchronize_session=False))
     assert isinstance(result, CursorResult)
     announce(session)
+    if to in TERMINAL and result.rowcount == 1:
+        note_end(session, to)
     if row in session:
         session.refresh(row)
     if result.rowcount != 1:
@@ -270,9 +273,3 @@ def runtime_threads(session: Session, job_id: str) -> int | None:
 def note_loss(session: Session, job_id: str, because: str) -> None:
     """Write down how the process of a job's run ended."""
     session.execute(update(JobRow).where(JobRow.id == job_id).values(lost_because=because))
-
-
-def count_by_status(session: Session) -> dict[str, int]:
-    """Count the jobs of each status, of all owners: for the operator."""
-    counts = session.execute(select(JobRow.status, func.count()).group_by(JobRow.status))
-    return {row[0]: row[1] for row in counts}
