@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
-__all__ = ["Database", "Session"]
+__all__ = ["Database", "Session", "write_in_turn"]
 
 BUSY_TIMEOUT_S = 30.0
 LOOK_AGAIN_AFTER_S = 0.001
@@ -74,6 +74,17 @@ def _begin_to_write(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # has the error made one of SQLAlchemy's
     finally:
         sqlite.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000:.0f}")
+
+
+def write_in_turn(others: Engine) -> None:
+    """Have an engine on SQLite that is not ours, and begins with its first change, wait for the file as ours does."""
+
+    def before(connection: Any, _cursor: Any, _statement: str, _values: Any, context: Any, _many: bool) -> None:
+        changes = context is not None and (context.isinsert or context.isupdate or context.isdelete)
+        if changes and not connection.connection.driver_connection.in_transaction:
+            _begin_to_write(connection)
+
+    event.listen(others, "before_cursor_execute", before)
 
 
 class Database:
