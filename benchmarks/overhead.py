@@ -3,6 +3,7 @@
 As a program, `python -m benchmarks.overhead DATABASE BLOBS JOB`, it is the bare engine: it prints the seconds.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from app.store.blobs import Blobs
 from app.store.session import Database
 from app.tables.fitted import FittedPreprocessing
 from app.tables.preparation import prepare
+from app.worker.child import NICER
 from benchmarks.machine import Figure, Part
 from engine.batches import Rows
 from engine.training import initial_state, train
@@ -104,4 +106,5 @@ def _train_bare(database_url: str, blob_dir: str, job_id: str) -> float:
 
 
 if __name__ == "__main__":
+    os.nice(NICER)  # as trainings are
     print(_train_bare(*sys.argv[1:]))
