@@ -26,6 +26,7 @@ from app.api import (
     viewer,
 )
 from app.api.edge import Edge
+from app.api.shared import SharedReads
 from app.services.installation import Installation
 from app.services.sweeping import Sweeper
 from app.settings import Settings, settings
@@ -41,6 +42,7 @@ def create_app(configured: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         installation = Installation.open(configured)
         app.state.installation = installation
+        app.state.shared_jobs = SharedReads()
         sweeper = Sweeper(installation)
         with_signals = threading.current_thread() is threading.main_thread()
         if with_signals:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, service
 
 ROOT = Path(__file__).parent.parent
 
@@ -12,7 +12,15 @@ ROOT = Path(__file__).parent.parent
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure; print Markdown.")
     parser.add_argument("what", nargs="?", choices=("engine", "service"), help="only this one of the two")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: under two minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: under three minutes")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=(),
+        choices=service.PARTS,
+        metavar="PART",
+        help=f"of the service: {', '.join(service.PARTS)}",
+    )
     parser.add_argument(
         "--peers",
         type=Path,
@@ -29,9 +37,7 @@ def main() -> int:
         text, same = engine.report(engine.measure(engine.QUICK if given.quick else engine.FULL, given.peers.absolute()))
         print(text, flush=True)
     if given.what != "engine":
-        from benchmarks import service
-
-        print(service.measure(service.QUICK if given.quick else service.FULL), flush=True)
+        print(service.measure(service.QUICK if given.quick else service.FULL, given.only), flush=True)
     return 0 if same else 1
 
 

@@ -2,8 +2,42 @@
 
 import os
 import platform
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number that the service is held against.
+
+    Args:
+        aim: None if there is none.
+    """
+
+    name: str
+    aim: str | None
+    measured: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part of the benchmarks found, in Markdown, and the figures in it that count."""
+
+    text: str
+    figures: tuple[Figure, ...] = ()
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def share(values: list[float], part: float) -> float:
+    """The least value that is at least as large as this part of them: 0.5 gives the median."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
 def processor() -> str:

@@ -3,6 +3,7 @@
 As a program, `python -m benchmarks.overhead DATABASE BLOBS JOB`, it is the bare engine: it prints the seconds.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from app.store.blobs import Blobs
 from app.store.session import Database
 from app.tables.fitted import FittedPreprocessing
 from app.tables.preparation import prepare
+from app.worker.child import NICER
+from benchmarks.machine import Figure, Part
 from engine.batches import Rows
 from engine.training import initial_state, train
 from tests.service import ROOT, Service
@@ -28,8 +31,8 @@ ROWS, TRY_EPOCHS = 20_000, 20
 JOB: dict[str, Any] = {"target": "y", "network": {"hidden_layers": [64, 32], "activation": "tanh"}}
 
 
-def measure(service: Service, training_s: float, runs: int) -> str:
-    """The text in Markdown; the two take turns, and the shorter time of each counts."""
+def measure(service: Service, training_s: float, runs: int) -> Part:
+    """Let the two take turns; the shorter time of each counts."""
     numbers = np.random.default_rng(0).normal(size=(ROWS, 8)).round(4)
     lines = [",".join([*(f"x{i}" for i in range(8)), "y"])]
     lines += [",".join([*(f"{x:.4f}" for x in row), f"{row.sum():.4f}"]) for row in numbers]
@@ -42,10 +45,12 @@ def measure(service: Service, training_s: float, runs: int) -> str:
         services.append(times)
         bares.append(_bare(service, job_id))
     bare, (inside, outside) = min(bares), map(min, zip(*services, strict=True))
-    return (
+    name = f"What the service adds to a job of {bare:.0f} s, from start to finish"
+    return Part(
         f"The same training of {bare:.1f} s ({epochs} epochs of {ROWS:,} rows, 8-64-32-1, one thread) by the service, with its "
         f"history, checkpoints and model, and by the bare engine; the best of {runs} each: **{inside / bare - 1:+.1%}** from "
-        f"start to finish by the service's own times, {outside / bare - 1:+.1%} from the POST until the client knows.\n\n"
+        f"start to finish by the service's own times, {outside / bare - 1:+.1%} from the POST until the client knows.\n\n",
+        (Figure(name, "≤ 5 %", f"{inside / bare - 1:+.1%}"),),
     )
 
 
@@ -61,8 +66,8 @@ def _trained(service: Service, dataset: str, epochs: int) -> tuple[str, float, f
 
 def _bare(service: Service, job_id: str) -> float:
     """In a process of its own, as the service trains."""
-    database, blobs = f"sqlite:///{service.data_dir / 'descent.db'}", str(service.data_dir / "blobs")
-    command = [sys.executable, "-m", "benchmarks.overhead", database, blobs, job_id]
+    database = service.environment.get("DESCENT_DATABASE_URL", f"sqlite:///{service.data_dir / 'descent.db'}")
+    command = [sys.executable, "-m", "benchmarks.overhead", database, str(service.data_dir / "blobs"), job_id]
     done = subprocess.run(command, cwd=ROOT, env=service.environment, capture_output=True, check=True, text=True)
     return float(done.stdout)
 
@@ -101,4 +106,5 @@ def _train_bare(database_url: str, blob_dir: str, job_id: str) -> float:
 
 
 if __name__ == "__main__":
+    os.nice(NICER)  # as trainings are
     print(_train_bare(*sys.argv[1:]))

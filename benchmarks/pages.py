@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.machine import table
+from benchmarks.machine import Figure, Part, share, table
 from tests.service import PENGUINS, Service
 
 FEW, HISTORY, REQUESTS = 100, 1000, 60
@@ -22,6 +22,7 @@ PAGES = {
     "history, 100 points": "/v1/jobs/{job}/epochs?max_points=100",
     "`/metrics`": "/metrics",
 }
+COUNT = ("list, newest 50", "list, 50 from the middle", "history, first 1,000 epochs", "`/metrics`")
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Many:
     epochs_each: int = 10
 
 
-def measure(folder: Path, many: Many) -> str:
-    """The text in Markdown; `folder` is empty."""
+def measure(folder: Path, many: Many) -> Part:
+    """Ask for each page beside few jobs and beside many; `folder` is empty."""
     service = Service(folder, None, worker_slots="1")
     try:
         service.start()
@@ -54,7 +55,11 @@ def measure(folder: Path, many: Many) -> str:
     few, full = times
     rows = [[name, f"{few[name]:.1f}", f"{full[name]:.1f}"] for name in PAGES]
     head = ["p50, ms", f"{FEW} jobs", f"{many.jobs:,} jobs, {many.jobs * many.epochs_each:,} epochs"]
-    return f"Pages by HTTP, {REQUESTS} requests each, SQLite:\n\n{table(head, rows)}\n"
+    figures = [
+        Figure(f"{name}, {FEW} jobs / {many.jobs:,} jobs: p50", "the same", f"{few[name]:.1f} / {full[name]:.1f} ms")
+        for name in COUNT
+    ]
+    return Part(f"Pages by HTTP, {REQUESTS} requests each, SQLite:\n\n{table(head, rows)}\n", tuple(figures))
 
 
 def _fill(database: Path, job_id: str, n_jobs: int, epochs_each: int) -> None:
@@ -100,4 +105,4 @@ def _median_ms(service: Service, path: str, job_id: str, n_jobs: int) -> float:
         begin = time.perf_counter()
         service.http.get(url).raise_for_status()
         times.append(time.perf_counter() - begin)
-    return 1e3 * sorted(times)[REQUESTS // 2]
+    return 1e3 * share(times, 0.5)

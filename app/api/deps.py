@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request
 
+from app.api.shared import SharedReads
 from app.services.installation import Installation
 from app.services.once import RequestKey, fingerprint
 from app.store.session import Session
 
 
-def _installation(request: Request) -> Installation:
+# Not in a thread, as a plain function would be: on the way there and back it would wait for the other threads.
+async def _installation(request: Request) -> Installation:
     installation = request.app.state.installation
     assert isinstance(installation, Installation)
     return installation
@@ -20,11 +22,20 @@ def _installation(request: Request) -> Installation:
 Installed = Annotated[Installation, Depends(_installation)]
 
 
-def _owner(installed: Installed) -> str:
+async def _owner(installed: Installed) -> str:
     return installed.settings.owner
 
 
 Owner = Annotated[str, Depends(_owner)]
+
+
+async def _shared_jobs(request: Request) -> SharedReads[tuple[bool, str]]:
+    shared = request.app.state.shared_jobs
+    assert isinstance(shared, SharedReads)
+    return shared
+
+
+SharedJobs = Annotated[SharedReads[tuple[bool, str]], Depends(_shared_jobs)]
 
 
 def _transaction(installed: Installed) -> Iterator[Session]:

@@ -8,11 +8,10 @@ from time import monotonic
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, status
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from app.api.answers import made, tagged
-from app.api.deps import Asked, Cursor, Installed, Limit, Owner, Reading, Sent, Transaction
+from app.api.answers import made, tagged_text
+from app.api.deps import Asked, Cursor, Installed, Limit, Owner, Reading, Sent, SharedJobs, Transaction
 from app.contract.base import Page
 from app.contract.jobs import Epochs, Job, JobCreate, JobKind, Plan, Status
 from app.services import jobs
@@ -78,6 +77,7 @@ def list_jobs(
 async def get_job(
     request: Request,
     installed: Installed,
+    shared: SharedJobs,
     owner: Owner,
     job_id: str,
     wait_s: Annotated[
@@ -88,17 +88,19 @@ async def get_job(
     deadline = monotonic() + wait_s
     while True:
         seen = installed.changes.count
-        job = await run_in_threadpool(_read, installed, owner, job_id)
+        has_ended, text = await shared.get((owner, job_id), lambda: _read(installed, owner, job_id))
         left = deadline - monotonic()
-        if job.status.is_terminal or left <= 0 or installed.changes.is_closed or await request.is_disconnected():
-            return tagged(request, job)
+        if has_ended or left <= 0 or installed.changes.is_closed or await request.is_disconnected():
+            return tagged_text(request, text, "application/json")
         await installed.changes.wait(seen, min(left, 5.0))
         await asyncio.sleep(0)
 
 
-def _read(installed: Installation, owner: str, job_id: str) -> Job:
+def _read(installed: Installation, owner: str, job_id: str) -> tuple[bool, str]:
+    """Tell whether the job has ended, and give it as JSON."""
     with installed.database.reading() as session:
-        return jobs.get(session, owner, job_id)
+        job = jobs.get(session, owner, job_id)
+    return job.status.is_terminal, job.model_dump_json()
 
 
 @router.post("/{job_id}/cancel", status_code=status.HTTP_202_ACCEPTED)

@@ -1,7 +1,7 @@
 """The installation itself: is it alive, is it ready, what does it accept."""
 
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 
 from app.api.deps import Installed
 from app.contract.system import Alive, Limits, Ready
@@ -35,8 +35,12 @@ def get_limits(installed: Installed) -> Limits:
 def get_metrics(installed: Installed) -> Response:
     """Give figures for Prometheus."""
     registry = CollectorRegistry()
-    jobs = Gauge("descent_jobs", "Jobs by status.", ["status"], registry=registry)
-    for status, number in system.jobs_by_status(installed).items():
+    jobs = Gauge("descent_jobs", "Jobs that have not ended, by status.", ["status"], registry=registry)
+    ends = Counter("descent_jobs_ended", "Jobs that have ended, by how.", ["status"], registry=registry)
+    not_ended, ended = system.job_counts(installed)
+    for status, number in not_ended.items():
         jobs.labels(status).set(number)
+    for status, number in ended.items():
+        ends.labels(status).inc(number)
     Gauge("descent_workers", "Workers that show a sign of life.", registry=registry).set(system.workers(installed))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

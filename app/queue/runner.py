@@ -11,8 +11,9 @@ from dbos import DBOS, DBOSConfig
 
 from app.queue.jobs import APPLICATION, QUEUE, VERSION, WORKFLOW, JobQueue
 from app.queue.life import FileLife, SessionLife
+from app.queue.lookout import Lookout
 from app.queue.tickets import read
-from app.store.session import Database
+from app.store.session import Database, write_in_turn
 
 WATCH_INTERVAL_S = 0.25
 # A started job that nobody runs: its handler raised, or the database went away while it was being started.
@@ -72,6 +73,7 @@ class Runner:
             if database.is_sqlite
             else SessionLife(database.url, self._executor_id)
         )
+        self._lookout = Lookout(database, self._active, slots)
         self._idle_since: dict[str, float] = {}
         self._draining = threading.Event()
         self._stopped = threading.Event()
@@ -105,11 +107,12 @@ class Runner:
             worker_concurrency=self._slots,
             partition_worker_concurrency=min(self._slots, self._most_per_owner or self._slots),
             partition_concurrency=self._most_per_owner,
-            polling_interval_sec=self._poll_interval_s,
+            polling_interval_sec=self._lookout.interval_s(self._poll_interval_s),
         )
         # One start more than `attempts` is told to give up; one more than that is for a worker killed while doing so.
         DBOS.workflow(name=WORKFLOW, max_recovery_attempts=self._attempts + 1)(self._workflow())
         DBOS.launch()
+        self._save_looks()
         self._watcher.start()
 
     def stop_pulling(self) -> None:
@@ -127,7 +130,22 @@ class Runner:
         self._stopped.set()
         self._watcher.join(timeout_s)
         DBOS.destroy(destroy_registry=True)
+        self._lookout.close()
         self._life.end()
+
+    def _save_looks(self) -> None:
+        """Have the engine ask us before it looks into the queue, wait as we do, and not ask at each start what is known."""
+        database = self._engine._sys_db
+        if self._database.is_sqlite:
+            write_in_turn(database.engine)
+        scopes_of = database.dequeue_scopes
+
+        def scopes(queue_name: str) -> list[str | None]:
+            return scopes_of(queue_name) if queue_name != QUEUE or self._lookout.is_worthwhile() else []
+
+        database.dequeue_scopes = scopes  # type: ignore[method-assign]
+        # Whether jobs of no version are ours: there are none.
+        database._is_latest_version = lambda *_: False  # type: ignore[method-assign]
 
     def _workflow(self) -> Callable[[str], None]:
         def run_job(ticket: str) -> None:
@@ -154,8 +172,8 @@ class Runner:
             self._queue.give_back(workflow_id)
             raise
 
-    def _active(self) -> set[str]:
-        return set(self._engine._active_workflows_set.activeList())
+    def _active(self) -> frozenset[str]:
+        return frozenset(self._engine._active_workflows_set.activeList())
 
     def _watch(self) -> None:
         away = False

@@ -82,12 +82,6 @@ def submit(installation: Installation, request: RequestKey, job: JobCreate, sent
 def _store(
     installation: Installation, session: Session, owner: str, job: JobCreate, sent: Json, draft: Draft
 ) -> tuple[str, Job]:
-    if draft.is_inline:
-        datasets.add(installation, session, draft.dataset)
-    needed = [] if draft.is_inline else [draft.dataset.id]
-    needed += [] if draft.other is None else [draft.other.id]
-    for dataset_id in sorted(set(needed)):  # in one order, so that no two requests wait for each other
-        datasets.find(session, owner, dataset_id, lock=True)
     request = {**sent, "data": None, "dataset_id": draft.dataset.id} if draft.is_inline else sent
     if draft.start is not None and draft.start.resolved.model_id is None:
         request = {**request, "initial_weights": {"sha256": draft.start.resolved.sha256}}
@@ -109,6 +103,13 @@ def _store(
         epochs=job.training.epochs,
         created_at=now(),
     )
+    # From here on, on SQLite, nobody else can write.
+    if draft.is_inline:
+        datasets.add(installation, session, draft.dataset)
+    needed = [] if draft.is_inline else [draft.dataset.id]
+    needed += [] if draft.other is None else [draft.other.id]
+    for dataset_id in sorted(set(needed)):  # in one order, so that no two requests wait for each other
+        datasets.find(session, owner, dataset_id, lock=True)
     store.add(session, row)
     if draft.start is not None:
         store.keep_initial_weights(session, row.id, draft.start.content)

@@ -1,11 +1,11 @@
-"""Removing what nobody needs any more: uploads whose time is over, and files that interrupted requests left behind."""
+"""Removing what nobody needs any more: uploads whose time is over, files that interrupted requests left behind, single counts."""
 
 import logging
 import threading
 
 from app.services.installation import Installation
 from app.services.uploads import sweep_expired
-from app.store import contents
+from app.store import contents, counts
 from app.store.faults import DATABASE_DOWN
 
 EVERY_S = 3600.0
@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 def sweep(installation: Installation) -> None:
     """Sweep once. Several processes may do so at the same time."""
     sweep_expired(installation)
+    with installation.database.transaction() as session:
+        counts.add_up(session)
     n_files = contents.sweep(installation.database, installation.blobs, older_than_s=LEFT_BEHIND_AFTER_S)
     if n_files:
         log.info("swept %d files that interrupted requests left behind", n_files)

@@ -1,10 +1,9 @@
 """What can be asked of the installation itself."""
 
-from app.contract.jobs import Status
 from app.contract.system import Limits, Ready
 from app.queue.life import workers_alive
 from app.services.installation import Installation
-from app.store import jobs as store
+from app.store import counts
 from app.store.faults import DATABASE_DOWN
 from app.store.schema import is_current
 
@@ -28,7 +27,7 @@ def limits(installation: Installation) -> Limits:
     return Limits(**{name: getattr(installation.settings, name) for name in Limits.model_fields})
 
 
-def jobs_by_status(installation: Installation) -> dict[str, int]:
-    """Count the jobs of each status; of all owners."""
+def job_counts(installation: Installation) -> tuple[dict[str, int], dict[str, int]]:
+    """Count the jobs of each status that have not ended, and give how many ever ended so or so; of all owners."""
     with installation.database.reading() as session:
-        return {**dict.fromkeys(Status, 0), **store.count_by_status(session)}
+        return counts.not_ended(session), counts.ended(session)

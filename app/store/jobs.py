@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, aliased, undefer
 from app.contract.jobs import TERMINAL, JobKind, Status
 from app.errors import IllegalTransition
 from app.store.changes import announce
+from app.store.counts import note_end
 from app.store.pages import PageOf, page
 from app.store.tables import (
     CheckpointRow,
@@ -49,6 +50,8 @@ def advance(session: Session, row: JobRow, to: Status, **changes: Any) -> None:
     result = session.execute(statement.values(status=to, **changes).execution_options(synchronize_session=False))
     assert isinstance(result, CursorResult)
     announce(session)
+    if to in TERMINAL and result.rowcount == 1:
+        note_end(session, to)
     if row in session:
         session.refresh(row)
     if result.rowcount != 1:
@@ -102,13 +105,13 @@ def queue_position(session: Session, row: JobRow) -> int | None:
     """Count the owner's queued jobs that go before this one, and itself; None if it is not queued."""
     if row.status != Status.QUEUED:
         return None
-    queued = select(func.count()).where(JobRow.owner == row.owner, JobRow.status == Status.QUEUED)
+    queued = select(func.count().label("n")).where(JobRow.owner == row.owner, JobRow.status == Status.QUEUED)
     before = tuple_(JobRow.queued_at, JobRow.id) <= tuple_(
         literal(row.queued_at, JobRow.queued_at.type), literal(row.id)
     )
     ahead = queued.where(JobRow.priority > row.priority)
     beside = queued.where(JobRow.priority == row.priority, before)
-    return (session.scalar(ahead) or 0) + (session.scalar(beside) or 0)
+    return session.scalar(select(ahead.scalar_subquery() + beside.scalar_subquery()))
 
 
 def epochs(session: Session, job_id: str, *, after: int, limit: int) -> Sequence[EpochRow]:
@@ -148,15 +151,15 @@ def claim(
     row = session.scalar(query.options(undefer(JobRow.preprocessing)).with_for_update())
     if row is None:
         return None
-    taken = update(JobRow).where(JobRow.id == job_id).execution_options(synchronize_session=False)
-    lost_runs = JobRow.lost_runs + (1 if counts and row.status != Status.PAUSING else 0)
-    session.execute(taken.values(run=JobRow.run + 1, attempt=JobRow.attempt + 1, lost_runs=lost_runs))
-    session.refresh(row)
+    taken: dict[str, Any] = {"run": row.run + 1, "attempt": row.attempt + 1}
     if row.status == Status.PAUSING:  # the run that was to confirm it is gone
-        advance(session, row, Status.PAUSED)
+        advance(session, row, Status.PAUSED, **taken)
         return None
-    if row.status != Status.CANCELLING:
-        advance(session, row, Status.RUNNING, started_at=row.started_at or now)
+    taken["lost_runs"] = row.lost_runs + (1 if counts else 0)
+    if row.status == Status.CANCELLING:
+        session.execute(update(JobRow).where(JobRow.id == job_id).values(**taken))
+    else:
+        advance(session, row, Status.RUNNING, started_at=row.started_at or now, **taken)
     return row
 
 
@@ -184,10 +187,10 @@ def record(
     Raises:
         RunLost: The job was given to another run; nothing is written.
     """
+    written = {"job_id": row.id, "origin": None, "receipt": None, **measured(checkpoint["state"]), **checkpoint}
     status = hold(session, row)
     if epoch_values:
         session.execute(insert(EpochRow), [{"job_id": row.id, **values} for values in epoch_values])
-    written = {"job_id": row.id, "origin": None, "receipt": None, **measured(checkpoint["state"]), **checkpoint}
     session.execute(_upsert(session, written))
     session.execute(update(JobRow).where(JobRow.id == row.id).values(**changes))
     announce(session)
@@ -270,9 +273,3 @@ def runtime_threads(session: Session, job_id: str) -> int | None:
 def note_loss(session: Session, job_id: str, because: str) -> None:
     """Write down how the process of a job's run ended."""
     session.execute(update(JobRow).where(JobRow.id == job_id).values(lost_because=because))
-
-
-def count_by_status(session: Session) -> dict[str, int]:
-    """Count the jobs of each status, of all owners: for the operator."""
-    counts = session.execute(select(JobRow.status, func.count()).group_by(JobRow.status))
-    return {row[0]: row[1] for row in counts}

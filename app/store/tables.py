@@ -3,7 +3,19 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, LargeBinary, String, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    TypeDecorator,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -25,6 +37,9 @@ class Utc(TypeDecorator[datetime]):
 
 
 Json = dict[str, Any]
+
+# Word for word as in the index: a database takes that for this condition only.
+NOT_ENDED = text("status NOT IN ('cancelled', 'failed', 'succeeded')")
 
 
 class Row(DeclarativeBase):
@@ -130,7 +145,18 @@ class JobRow(Row):
         Index("ix_jobs_dataset_id", "dataset_id"),
         Index("ix_jobs_parent_job_id", "parent_job_id"),
         Index("ix_jobs_queue", "owner", "status", "priority", "queued_at", "id"),
+        Index("ix_jobs_not_ended", "status", sqlite_where=NOT_ENDED, postgresql_where=NOT_ENDED),
     )
+
+
+class EndedJobsRow(Row):
+    """A number of jobs that ended so: the sum over all rows is how many ever did."""
+
+    __tablename__ = "ended_jobs"
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    status: Mapped[str]
+    number: Mapped[int]
 
 
 class JobTagRow(Row):

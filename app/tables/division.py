@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.contract.preprocessing import AnyValidation
 from app.errors import Fault, InvalidRequest
 from app.tables.fitted import FittedPreprocessing
-from app.tables.selection import Selection, open_table, places, select, select_held_out
+from app.tables.selection import Selection, places, read_columns, select, select_held_out
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Part:
         if fitted.task == "regression" or self.selection.stratified or not self.selection.n_validation:
             return None
         target = fitted.targets[0]
-        values = open_table(self.table).select(target.name).collect()[target.name]
+        values = read_columns(self.table, [target.name])[target.name]
         return places(values, target.classes or ()) < 0
 
     def n_unseen(self, fitted: FittedPreprocessing) -> int:

@@ -18,7 +18,7 @@ from app.tables.faults import shown
 from app.tables.fitted import Fitted, FittedInput, FittedPreprocessing, FittedTarget, Numbers
 from app.tables.reading import column_groups
 from app.tables.scaling import Affine, affine
-from app.tables.selection import class_values, numbers, open_table, places
+from app.tables.selection import class_values, numbers, places, read_columns
 from app.tables.weighting import check_sample_weights, fit_class_weights
 
 
@@ -83,7 +83,7 @@ def fit(
 def _class_counts(rows: Division, target: FittedTarget) -> tuple[int, ...] | None:
     if target.classes is None:
         return None
-    values = open_table(rows.parts[0].table).select(target.name).collect()[target.name].gather(rows.selection.train)
+    values = read_columns(rows.parts[0].table, [target.name])[target.name].gather(rows.selection.train)
     return tuple(np.bincount(places(values, target.classes), minlength=len(target.classes)).tolist())
 
 
@@ -123,7 +123,7 @@ def _columns(rows: Division, uses: Sequence[ColumnUse]) -> Iterator[tuple[Column
     by_name = {use.name: use for use in uses}
     n_rows = sum(one.selection.n_rows for one in rows.parts)
     for names in column_groups(list(by_name), n_rows):
-        held = [open_table(one.table).select(names).collect() for one in rows.parts]
+        held = [read_columns(one.table, names) for one in rows.parts]
         for name in names:
             held_out = [frame[name].gather(one.selection.held_out) for frame, one in zip(held, rows.parts, strict=True)]
             yield by_name[name], held[0][name].gather(rows.selection.train), held_out
@@ -180,7 +180,7 @@ def _fit_targets(
     rows: Division, blank: FittedPreprocessing, scaled: bool, dtype: DTypeLike, faults: list[Fault]
 ) -> tuple[FittedTarget, ...]:
     names = [one.name for one in blank.targets]
-    held = [open_table(one.table).select(names).collect() for one in rows.parts]
+    held = [read_columns(one.table, names) for one in rows.parts]
     fitted = []
     for one in blank.targets:
         train = held[0][one.name].gather(rows.selection.train)

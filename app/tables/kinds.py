@@ -218,9 +218,10 @@ def _look_at_numbers(source: Source, schema: pl.Schema) -> dict[str, tuple[bool,
     names = [name for name in source.names if schema[name] == pl.Float64]
     if not names:
         return {}
-    bits = aggregated(source.frame, [pl.col(name).drop_nulls().is_in([0.0, 1.0]).all() for name in names])
-    infinite = aggregated(source.frame, [pl.col(name).is_infinite().any() for name in names])
-    return dict(zip(names, zip(bits, infinite, strict=True), strict=True))
+    bits = [pl.col(name).drop_nulls().is_in([0.0, 1.0]).all() for name in names]
+    infinite = [pl.col(name).is_infinite().any() for name in names]
+    looks = aggregated(source.frame, bits + infinite)
+    return dict(zip(names, zip(looks[: len(names)], looks[len(names) :], strict=True), strict=True))
 
 
 def _of_values(

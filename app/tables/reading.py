@@ -10,7 +10,7 @@ import polars as pl
 
 from app.contract.datasets import Column, Format, Kind, RoleHint
 from app.errors import Fault, UnreadableTable
-from app.settings import MIB
+from app.settings import KIB, MIB
 from app.tables.batches import AT_ONCE, aggregated
 from app.tables.different import count_different, text_bytes
 from app.tables.kinds import Typed, decide
@@ -24,6 +24,7 @@ __all__ = ["Limits", "TableSummary", "as_json", "column_groups", "preview", "rea
 
 MAX_CATEGORIES = 1_000
 FEW_CATEGORIES = 20
+SMALL_BYTES = 256 * KIB
 CELLS_AT_ONCE = 4_000_000
 TEXT_BYTES_AT_ONCE = 128 * MIB
 ROWS_A_BATCH = 65_536
@@ -55,8 +56,8 @@ def read_table(
         with scratch_beside(table) as make_path:
             found, opened = open_upload(source, format, kinds, limits, options, make_path)
             typed, notices = decide(opened, kinds)
-            _write(opened, typed, table, make_path())
-            columns = tuple(_columns(table, opened, typed))
+            small = _write(opened, typed, table, make_path())
+            columns = tuple(_columns(table if small is None else small, opened, typed))
         return TableSummary(opened.n_rows, columns, found, opened.read, opened.notices + notices)
     except pl.exceptions.PolarsError as error:
         message = f"the {format or 'file'} could not be read: {str(error).splitlines()[0][:200]}"
@@ -82,20 +83,23 @@ def column_groups(names: Sequence[str], n_rows: int) -> Iterator[Sequence[str]]:
         yield names[start : start + size]
 
 
-def _write(source: Source, typed: Mapping[str, Typed], table: Path, temporary: Path) -> None:
+def _write(source: Source, typed: Mapping[str, Typed], table: Path, temporary: Path) -> pl.DataFrame | None:
+    """Write the table; give it, if it is small."""
     columns = [column.values.alias(name) for name, column in typed.items()]
     # To look for what expressions have in common takes the square of their number.
     planned = pl.QueryOptFlags(comm_subexpr_elim=len(columns) <= AT_ONCE)
     source.frame.select(columns).sink_ipc(
         temporary, record_batch_size=ROWS_A_BATCH, engine="streaming", optimizations=planned
     )
-    n_rows = pl.scan_ipc(temporary, glob=False).select(pl.len()).collect().item()
+    small = pl.read_ipc(temporary.read_bytes()) if temporary.stat().st_size <= SMALL_BYTES else None
+    n_rows = pl.scan_ipc(temporary, glob=False).select(pl.len()).collect().item() if small is None else small.height
     if n_rows != source.n_rows:
         message = f"the file has {source.n_rows:,} rows by its line ends, and {n_rows:,} by its quotes"
         raise UnreadableTable(message, [Fault("", message, "unclear_rows")])
     _sync(temporary)
     temporary.replace(table)
     _sync(table.parent)
+    return small
 
 
 def _sync(path: Path) -> None:
@@ -107,9 +111,9 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _columns(table: Path, source: Source, typed: Mapping[str, Typed]) -> Iterator[Column]:
+def _columns(table: Path | pl.DataFrame, source: Source, typed: Mapping[str, Typed]) -> Iterator[Column]:
     """Describe each column. A large one is passed over in batches, so that memory does not grow with the table."""
-    stored = pl.scan_ipc(table, glob=False)
+    stored = table.lazy() if isinstance(table, pl.DataFrame) else pl.scan_ipc(table, glob=False)
     for names in column_groups(list(typed), source.n_rows):
         is_large = len(names) * source.n_rows > CELLS_AT_ONCE or text_bytes(stored, names) > TEXT_BYTES_AT_ONCE
         frame = stored.select(names) if is_large else stored.select(names).collect()

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from app.contract.preprocessing import (
 )
 from app.tables.fitted import Codes, FittedPreprocessing, Numbers
 from app.tables.held_out import spellings
-from app.tables.reading import column_groups
+from app.tables.reading import SMALL_BYTES, column_groups
 from app.tables.split import IntArray, sides, split_groups, split_rows, split_times
 from app.tables.words import Scalar, as_text, plain_number
 
@@ -91,7 +92,7 @@ def select(table: Path, fitted: FittedPreprocessing, *, validation: AnyValidatio
             stratified = labels is not None
             first, second = split_rows(len(kept), fraction=fraction, seed=seed, labels=labels)
         case GroupValidation(group_column=name) | TimeValidation(time_column=name) | ColumnValidation(column=name):
-            values = open_table(table).select(name).collect()[name].gather(kept)
+            values = read_columns(table, [name])[name].gather(kept)
             there = values.is_not_null().to_numpy()
             n_without_side = int(np.count_nonzero(~there))
             kept = kept[there]
@@ -109,20 +110,19 @@ def select_held_out(table: Path, fitted: FittedPreprocessing) -> Selection:
 
 def _usable(table: Path, fitted: FittedPreprocessing) -> tuple[Mask, int, int]:
     """Tell which rows can be used, how many have no target, and how many of the others have gaps that leave them out."""
-    frame = open_table(table)
-    targets = frame.select(one.name for one in fitted.targets).collect()
+    targets = read_columns(table, [one.name for one in fitted.targets])
     without_target = _gaps(targets)
     gaps = np.zeros(targets.height, bool)
     if fitted.missing == Missing.DROP_ROW:
         for names in column_groups([one.name for one in fitted.numeric], targets.height):
-            gaps |= _gaps(frame.select(names).collect())
+            gaps |= _gaps(read_columns(table, names))
         gaps &= ~without_target
     return ~(without_target | gaps), int(np.count_nonzero(without_target)), int(np.count_nonzero(gaps))
 
 
 def _labels(table: Path, fitted: FittedPreprocessing, kept: IntArray) -> Codes:
     name = fitted.targets[0].name
-    values = open_table(table).select(name).collect()[name].gather(kept)
+    values = read_columns(table, [name])[name].gather(kept)
     return places(values, class_values(values))
 
 
@@ -152,7 +152,25 @@ def _marks(value: Scalar, marks: Container[str], *, in_any_case: bool) -> bool:
 
 def open_table(table: Path) -> pl.LazyFrame:
     """Open a typed table; columns are read when they are asked for."""
-    return pl.scan_ipc(table, glob=False)
+    small = _small(table)
+    return pl.scan_ipc(table, glob=False) if small is None else small.lazy()
+
+
+def read_columns(table: Path, names: Sequence[str]) -> pl.DataFrame:
+    """Read some columns of a typed table."""
+    small = _small(table)
+    return pl.scan_ipc(table, glob=False).select(names).collect() if small is None else small[names]
+
+
+def _small(table: Path) -> pl.DataFrame | None:
+    """Give a table that is small, and None for another: to open it takes a millisecond, and a training does so many times."""
+    file = table.stat()
+    return None if file.st_size > SMALL_BYTES else _kept(table, file.st_ino, file.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _kept(table: Path, _number: int, _changed_at: int) -> pl.DataFrame:
+    return pl.read_ipc(table.read_bytes())  # a path would be taken for a pattern
 
 
 def numbers(values: pl.Series) -> Numbers:
@@ -175,11 +193,11 @@ def places(values: pl.Series, among: Sequence[Scalar]) -> Codes:
     """
     if all(isinstance(one, str) for one in among):
         found = texts(values).cast(pl.Enum([str(one) for one in among]), strict=False).to_physical()
-    else:
-        known = pl.Series([float(one) for one in among], dtype=pl.Float64)
-        place = pl.Series(range(len(among)), dtype=pl.Int64)
-        found = values.cast(pl.Float64).replace_strict(known, place, default=None)
-    return found.cast(pl.Int64).fill_null(-1).to_numpy()
+        return found.cast(pl.Int64).fill_null(-1).to_numpy()
+    known, looked_for = np.array([float(one) for one in among]), values.cast(pl.Float64).to_numpy()
+    order = np.argsort(known)
+    nearest = order[np.minimum(np.searchsorted(known, looked_for, sorter=order), len(known) - 1)]
+    return np.where(known[nearest] == looked_for, nearest, -1)
 
 
 def texts(values: pl.Series) -> pl.Series:

@@ -9,7 +9,7 @@ from app.contract.preprocessing import ClassWeight
 from app.errors import Fault
 from app.tables.faults import pointer, shown
 from app.tables.fitted import Array, FittedPreprocessing, FittedTarget
-from app.tables.selection import Selection, numbers, open_table, places
+from app.tables.selection import Selection, numbers, places, read_columns
 from app.tables.words import as_text
 
 
@@ -28,7 +28,7 @@ def fit_class_weights(
         return None
     labels = [as_text(value) for value in target.classes]
     if class_weight == "balanced":
-        values = open_table(table).select(target.name).collect()[target.name].gather(selection.train)
+        values = read_columns(table, [target.name])[target.name].gather(selection.train)
         counts = np.bincount(places(values, target.classes), minlength=len(labels))
         return tuple((selection.n_train / (len(labels) * counts)).tolist())
     for name in class_weight:
@@ -40,7 +40,7 @@ def fit_class_weights(
 
 def check_sample_weights(table: Path, name: str, selection: Selection, faults: list[Fault]) -> None:
     """See that the rows of each side count something."""
-    weights = numbers(open_table(table).select(name).collect()[name])
+    weights = numbers(read_columns(table, [name])[name])
     for side, rows in (("training", selection.train), ("validation", selection.held_out)):
         if len(rows) and not weights[rows].any():
             message = f"no {side} row has a weight above 0 in {shown(name)}"
@@ -53,7 +53,7 @@ def row_weights(table: Path, fitted: FittedPreprocessing, dtype: DTypeLike) -> A
         return None
     target = fitted.targets[0]
     names = [target.name, *([fitted.sample_weight] if fitted.sample_weight is not None else [])]
-    held = open_table(table).select(names).collect()
+    held = read_columns(table, names)
     weights = np.ones(held.height)
     if fitted.sample_weight is not None:
         weights = numbers(held[fitted.sample_weight])

@@ -24,6 +24,8 @@ from app.worker.run import RETRY_AFTER_S, run
 from app.worker.warm import warm_all
 
 NEEDS_THREADS = "needs_threads"
+# A training takes every core for as long as it lasts, and whoever asks the API how it goes waits for a moment of one.
+NICER = 5
 # Not 1: that is how the matrix library ends a process that gets no memory.
 FAULT = 70
 
@@ -42,6 +44,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the terminal; the worker decides
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
+    os.nice(NICER)
     configured = settings()
     parts = Parts(
         database=Database(configured.database),
