@@ -102,7 +102,7 @@ def test_jobs_that_had_ended_before_the_upgrade_are_counted(database: Database) 
     with database.engine.connect() as connection:
         config = _config()
         config.attributes["connection"] = connection
-        command.downgrade(config, "0008")
+        command.downgrade(config, "0009")
         connection.commit()
     migrate(database)
     not_ended, ended = count(database)
