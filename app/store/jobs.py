@@ -111,9 +111,7 @@ def queue_position(session: Session, row: JobRow) -> int | None:
     return (session.scalar(ahead) or 0) + (session.scalar(beside) or 0)
 
 
-def epochs(
-    session: Session, job_id: str, *, after: int, limit: int, until: int | None = None
-) -> Sequence[EpochRow]:
+def epochs(session: Session, job_id: str, *, after: int, limit: int, until: int | None = None) -> Sequence[EpochRow]:
     """Give the epochs after number `after`, up to `until`, oldest first."""
     query = select(EpochRow).where(EpochRow.job_id == job_id, EpochRow.epoch > after)
     if until is not None:

@@ -48,5 +48,5 @@ export const when = (time) => new Date(time).toLocaleString(undefined, { dateSty
 
 export function size(bytes) {
   const power = Math.min(3, Math.floor(Math.log10(bytes || 1) / 3));
-  return `${(bytes / 1000 ** power).toFixed(power && 1)} ${["bytes", "kB", "MB", "GB"][power]}`;
+  return `${(bytes / 1000 ** power).toFixed(power && 1)}\u00a0${["bytes", "kB", "MB", "GB"][power]}`;
 }
