@@ -147,26 +147,34 @@ def list_epochs(
     owner: Owner,
     job_id: str,
     after: Annotated[int, Query(ge=0, le=2**53, description="Only epochs after this one.")] = 0,
+    until: Annotated[
+        int | None, Query(ge=0, le=2**53, description="Only epochs up to this one, itself among them.")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=10_000, description="Epochs on a page.")] = 1000,
     max_points: Annotated[
-        int | None, Query(ge=2, le=10_000, description="Thin the whole history out to at most so many epochs.")
+        int | None,
+        Query(
+            ge=2,
+            le=10_000,
+            description="Thin the history (after `after`, up to `until`) out to at most so many epochs, evenly.",
+        ),
     ] = None,
 ) -> Epochs | Response:
     """Give a job's history, oldest first: no gap and no duplicate, whatever crashed. `Accept: text/csv` gives all of it as CSV."""
     if "text/csv" in request.headers.get("accept", ""):
         jobs.find(session, owner, job_id)
-        return StreamingResponse(_csv(installed, job_id, after), media_type="text/csv; charset=utf-8")
+        return StreamingResponse(_csv(installed, job_id, after, until), media_type="text/csv; charset=utf-8")
     if max_points is not None:
-        return jobs.sampled_epochs(session, owner, job_id, after=after, max_points=max_points)
-    return jobs.epochs(session, owner, job_id, after=after, limit=limit)
+        return jobs.sampled_epochs(session, owner, job_id, after=after, until=until, max_points=max_points)
+    return jobs.epochs(session, owner, job_id, after=after, until=until, limit=limit)
 
 
-def _csv(installed: Installation, job_id: str, after: int) -> Iterator[str]:
+def _csv(installed: Installation, job_id: str, after: int, until: int | None) -> Iterator[str]:
     metrics: list[str] = []
     first = True
     while True:
         with installed.database.reading() as session:
-            rows = jobs.epoch_rows(session, job_id, after=after, limit=CSV_ROWS)
+            rows = jobs.epoch_rows(session, job_id, after=after, until=until, limit=CSV_ROWS)
         text = io.StringIO()
         writer = csv.writer(text)
         if first:

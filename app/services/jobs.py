@@ -34,25 +34,30 @@ def newest(
     return Page(items=[describe(session, row) for row in page.items], next_cursor=page.next_cursor)
 
 
-def epochs(session: Session, owner: str, job_id: str, *, after: int, limit: int) -> Epochs:
+def epochs(session: Session, owner: str, job_id: str, *, after: int, until: int | None, limit: int) -> Epochs:
     """Give the next part of a job's history."""
     find(session, owner, job_id)
-    rows = store.epochs(session, job_id, after=after, limit=limit + 1)
+    rows = store.epochs(session, job_id, after=after, until=until, limit=limit + 1)
     items = [Epoch.model_validate(row) for row in rows[:limit]]
     return Epochs(items=items, next_after=items[-1].epoch if len(rows) > limit else None)
 
 
-def sampled_epochs(session: Session, owner: str, job_id: str, *, after: int, max_points: int) -> Epochs:
-    """Give a job's history thinned out, for a chart."""
+def sampled_epochs(
+    session: Session, owner: str, job_id: str, *, after: int, until: int | None, max_points: int
+) -> Epochs:
+    """Give a job's history, or a part of it, thinned out for a chart."""
     row = find(session, owner, job_id)
     after = max(after, row.parent_epoch or 0)
-    rows = store.sampled_epochs(session, job_id, after=after, last=row.epoch, max_points=max_points)
+    last = row.epoch if until is None else min(until, row.epoch)
+    rows = store.sampled_epochs(session, job_id, after=after, last=last, max_points=max_points)
     return Epochs(items=[Epoch.model_validate(row) for row in rows], next_after=None)
 
 
-def epoch_rows(session: Session, job_id: str, *, after: int, limit: int) -> Sequence[EpochRow]:
+def epoch_rows(
+    session: Session, job_id: str, *, after: int, limit: int, until: int | None = None
+) -> Sequence[EpochRow]:
     """Give the next part of a job's history as rows."""
-    return store.epochs(session, job_id, after=after, limit=limit)
+    return store.epochs(session, job_id, after=after, until=until, limit=limit)
 
 
 def cancel(installation: Installation, session: Session, owner: str, job_id: str) -> Job:

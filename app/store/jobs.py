@@ -114,18 +114,21 @@ def queue_position(session: Session, row: JobRow) -> int | None:
     return session.scalar(select(ahead.scalar_subquery() + beside.scalar_subquery()))
 
 
-def epochs(session: Session, job_id: str, *, after: int, limit: int) -> Sequence[EpochRow]:
-    """Give the epochs after number `after`, oldest first."""
+def epochs(session: Session, job_id: str, *, after: int, limit: int, until: int | None = None) -> Sequence[EpochRow]:
+    """Give the epochs after number `after`, up to `until`, oldest first."""
     query = select(EpochRow).where(EpochRow.job_id == job_id, EpochRow.epoch > after)
+    if until is not None:
+        query = query.where(EpochRow.epoch <= until)
     return session.scalars(query.order_by(EpochRow.epoch).limit(limit)).all()
 
 
 def sampled_epochs(session: Session, job_id: str, *, after: int, last: int, max_points: int) -> Sequence[EpochRow]:
-    """Give at most `max_points` epochs after `after`, evenly spread, the first and the last among them."""
+    """Give at most `max_points` epochs after `after`, up to `last`, evenly spread, the first and the last among them."""
     stride = max(1, -(-(last - after - 1) // max(1, max_points - 1)))
     query = select(EpochRow).where(
         EpochRow.job_id == job_id,
         EpochRow.epoch > after,
+        EpochRow.epoch <= last,
         ((EpochRow.epoch - after - 1) % stride == 0) | (EpochRow.epoch == last),
     )
     return session.scalars(query.order_by(EpochRow.epoch)).all()

@@ -124,8 +124,17 @@ def test_history_comes_in_pages_thinned_out_and_as_csv(service: Service, penguin
     thin = service.http.get(url, params={"max_points": 20}).json()["items"]
     assert len(thin) <= 20
     assert (thin[0]["epoch"], thin[-1]["epoch"]) == (1, 250)
+    part = service.http.get(url, params={"after": 99, "until": 200, "max_points": 20}).json()["items"]
+    assert 10 < len(part) <= 20
+    assert (part[0]["epoch"], part[-1]["epoch"]) == (100, 200)
+    last = service.http.get(url, params={"after": 190, "until": 200, "limit": 5}).json()
+    assert ([one["epoch"] for one in last["items"]], last["next_after"]) == ([191, 192, 193, 194, 195], 195)
+    assert service.http.get(url, params={"after": 195, "until": 200}).json()["next_after"] is None
+    assert service.http.get(url, params={"after": 200, "until": 100, "max_points": 20}).json()["items"] == []
     table = service.http.get(url, headers={"Accept": "text/csv"}).text.splitlines()
     assert len(table) == 251
+    cut = service.http.get(url, params={"until": 9}, headers={"Accept": "text/csv"}).text.splitlines()
+    assert cut == table[:10]
     assert table[0].startswith("epoch,train_loss,validation_loss,accuracy,")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 ROOT = Path(__file__).parents[2]
 PENGUINS = ROOT / "examples" / "penguins.csv"
@@ -57,6 +57,30 @@ class Service:
     def ended(self, job: dict[str, Any]) -> dict[str, Any]:
         """Wait for a job's end."""
         return httpx.get(f"{self.address}/v1/jobs/{job['id']}", params={"wait_s": 60}, timeout=120).json()
+
+
+# What a room shows when it is asked to, and where it then shows it.
+ASKED = {
+    "Fork": "Go on from",
+    "Predict": "Prediction",
+    "Evaluate": "Confusion matrix",
+    "Hardest rows": "Hardest rows",
+    "Importance of the columns": "Importance of the columns",
+}
+
+
+def ask_for_all(page: Page) -> None:
+    """Press each button of a room that shows more, and wait until it is there."""
+    for verb, shown in ASKED.items():
+        button = page.get_by_role("button", name=verb)
+        if button.is_visible():
+            button.click()
+            expect(page.get_by_label(shown, exact=True).last).to_be_visible()
+
+
+def unfold(page: Page, title: str) -> None:
+    """Open one of the folds of a form."""
+    page.locator("summary").filter(has_text=title).click()
 
 
 def begin(page: Page, service: Service, **fields: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.web.browsing import PENGUINS, Service
+from tests.web.browsing import PENGUINS, Service, ask_for_all
 
 pytestmark = pytest.mark.slow
 
@@ -22,15 +22,14 @@ def test_axe_finds_nothing(browser: Browser, service: Service, scheme: str, widt
     first, second = (job["id"] for job in jobs)
     model = f"#/models/{jobs[0]['model_id']}"
     rooms = ["#/", "#/start", f"#/start/{dataset['id']}", f"#/jobs/{first}", f"#/compare/{first}+{second}", "#/models"]
+    rooms.append(f"#/again/{first}")
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
     page = context.new_page()
     for room in [*rooms, model, "#/playground", "#/nowhere"]:
         page.goto(f"{service.address}/{room}")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.wait_for_timeout(500)
-        for verb in ("Fork", "Predict", "Evaluate"):
-            if page.get_by_role("button", name=verb).is_visible():
-                page.get_by_role("button", name=verb).click()
+        ask_for_all(page)
         page.evaluate(OPEN_ALL)
         page.wait_for_timeout(700)
         page.evaluate(axe)

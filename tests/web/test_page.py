@@ -12,7 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.web.browsing import PENGUINS, Service, begin
+from tests.web.browsing import PENGUINS, Service, ask_for_all, begin
 
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -76,12 +76,20 @@ def test_names_from_users_are_text_never_markup(page: Page, service: Service) ->
     dataset = service.dataset(text, name=MARKUP)
     job = service.ended(service.job(dataset, name=MARKUP, training={"epochs": 2}))
     model, compared = f"#/models/{job['model_id']}", f"#/compare/{job['id']}"
-    for room in ("#/", "#/start", f"#/start/{dataset['id']}", f"#/jobs/{job['id']}", "#/models", model, compared):
+    again = f"#/again/{job['id']}"
+    for room in (
+        "#/",
+        "#/start",
+        f"#/start/{dataset['id']}",
+        again,
+        f"#/jobs/{job['id']}",
+        "#/models",
+        model,
+        compared,
+    ):
         page.goto(f"{service.address}/{room}")
         expect(page.get_by_text(MARKUP).first).to_be_attached()
-        for verb in ("Fork", "Predict", "Evaluate"):
-            if page.get_by_role("button", name=verb).is_visible():
-                page.get_by_role("button", name=verb).click()
+        ask_for_all(page)
         page.wait_for_timeout(300)
         assert page.locator("main :is(img, b, i, script)").count() == 0
         assert page.title() != "owned"
@@ -139,9 +147,14 @@ def test_a_failed_job_says_why(page: Page, service: Service) -> None:
     page.goto(f"{service.address}/#/jobs/{job['id']}")
     expect(page.get_by_role("status").first).to_have_text("failed")
     failure = page.get_by_role("alert").filter(has_text="diverged")
-    expect(failure).to_contain_text("A lower learning rate")
+    expect(failure).to_contain_text("a tenth of the learning rate helps")
     failure.get_by_role("link", name="Start again with other settings").click()
-    expect(page.get_by_label("Target")).to_be_visible()
+    expect(page.get_by_label("Target")).to_have_value("body_mass_g")
+    expect(page.get_by_label("Learning rate")).to_have_value("1000")
+    page.go_back()
+    page.get_by_role("link", name="Start again with a learning rate of 100").click()
+    expect(page.get_by_label("Learning rate")).to_have_value("100")
+    expect(page.get_by_label("Optimizer", exact=True)).to_have_value("gradient_descent")
 
 
 def test_a_job_can_be_cancelled_and_its_weights_are_kept(page: Page, service: Service) -> None:

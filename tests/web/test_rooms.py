@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.web.browsing import PENGUINS, Service, begin
+from tests.web.browsing import PENGUINS, Service, begin, unfold
 
 pytestmark = pytest.mark.slow
 
@@ -81,10 +81,12 @@ def test_an_optimizer_brings_its_own_settings(page: Page, service: Service, data
     page.goto(f"{service.address}/#/start/{dataset['id']}")
     page.get_by_label("Optimizer", exact=True).select_option("momentum")
     page.get_by_label("Schedule").select_option("step")
-    page.get_by_text("More settings").click()
+    unfold(page, "Loss, optimizer, schedule")
     page.get_by_label("step_size").fill("7")
     page.get_by_label("momentum", exact=True).fill("0.5")
-    page.get_by_label("Held out for validation").fill("")
+    unfold(page, "Rows held out")
+    page.get_by_label("Held out for validation").select_option("none")
+    unfold(page, "Name and turn")
     page.get_by_label("Name", exact=True).fill("by hand")
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("by hand")

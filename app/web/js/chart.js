@@ -3,8 +3,9 @@ import { scale, short, smooth, ticks } from "./scale.js";
 import { count, figure } from "./words.js";
 import { Zoom } from "./zoom.js";
 
-const LEFT = 56, RIGHT = 8, TOP = 8, BOTTOM = 28;
+const LEFT = 64, RIGHT = 8, TOP = 8, BOTTOM = 28;
 const TABLE_ROWS = 25;
+let charts = 0;
 
 /**
  * Curves by epoch, with their figures as a table; drawn anew at most once a frame, however fast the epochs arrive.
@@ -15,12 +16,15 @@ const TABLE_ROWS = 25;
 export class Chart {
   constructor({ label, series, best = () => null, isLog = false, canSmooth = true, follows = null }) {
     Object.assign(this, { label, best, follows });
-    this.lines = svg("g", {});
+    const clip = `clip-${++charts}`;
+    this.onzoom = () => {}; // called with the epochs that are shown from now on; null: all
+    this.frameOfLines = svg("rect", { x: LEFT, y: 0 });
+    this.lines = svg("g", { "clip-path": `url(#${clip})` });
     this.grid = svg("g", {});
     this.mark = svg("circle", { class: "best", r: 4.5, visibility: "hidden" }, svg("title", {}, "The best epoch"));
     this.cursor = svg("line", { class: "cursor", y1: TOP, visibility: "hidden" });
     this.band = svg("rect", { class: "band", y: TOP, visibility: "hidden" });
-    this.picture = svg("svg", { class: "plot", role: "img", "aria-label": `${label} by epoch` }, this.grid, this.band, this.lines, this.mark, this.cursor);
+    this.picture = svg("svg", { class: "plot", role: "img", "aria-label": `${label} by epoch` }, svg("clipPath", { id: clip }, this.frameOfLines), this.grid, this.band, this.lines, this.mark, this.cursor);
     this.keys = el("span", { class: "keys" });
     this.epoch = el("span");
     this.log = el("input", { type: "checkbox", checked: isLog, "aria-label": `log scale of ${label.toLowerCase()}`, onchange: () => this.ask() });
@@ -68,19 +72,23 @@ export class Chart {
     this.all = this.series.map((one) => one.points().filter(([, value]) => value !== null && value !== undefined));
     if (!this.all.some((points) => points.length) || !width) return;
     const isLog = this.log.checked;
-    const [first, last] = (this.shown = (this.zoom ?? this.follows.zoom).range ?? this.extent());
+    const { range } = this.zoom ?? this.follows.zoom;
+    const [first, last] = (this.shown = range ?? this.extent());
     const amount = Number((this.follows ?? this).smoothing.value);
     const drawable = this.all.map((points) => points.filter(([, value]) => !isLog || value > 0));
     const raw = drawable.map((points) => between(points, first, last));
     const smoothed = drawable.map((points) => (amount ? between(smooth(points, amount), first, last) : null));
-    const values = raw.flatMap((points) => points.filter(([x]) => x >= first && x <= last).map(([, value]) => value));
-    const [low, high, marks] = scale(values, isLog);
+    const inside = raw.flatMap((points) => points.filter(([x]) => x >= first && x <= last));
+    const values = (inside.length ? inside : raw.flat()).map(([, value]) => value);
+    const [low, high, marks] = scale(values, isLog, range !== null);
     const bent = isLog ? Math.log10 : (value) => value;
     const x = (epoch) => LEFT + ((epoch - first) / (last - first)) * (width - LEFT - RIGHT);
     const y = (value) => height - BOTTOM - ((bent(value) - bent(low)) / (bent(high) - bent(low))) * (height - TOP - BOTTOM);
     const path = (points) => points && points.length && `M${points.map((one) => `${x(one[0]).toFixed(1)} ${y(one[1]).toFixed(1)}`).join("L")}`;
 
     this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    this.frameOfLines.setAttribute("width", Math.max(0, width - LEFT - RIGHT + 1));
+    this.frameOfLines.setAttribute("height", Math.max(0, height - BOTTOM + 2));
     this.series.forEach((one, i) => {
       one.path.setAttribute("d", path(smoothed[i] ?? raw[i]) || "");
       one.raw.setAttribute("d", (smoothed[i] && path(raw[i])) || "");
@@ -145,7 +153,7 @@ export class Chart {
     const cell = (values, epoch) => el("td", { class: "number" }, figure(values.get(epoch)));
     this.table.replaceChildren(
       el("caption", {}, every > 1 ? `Every ${count(every)}th of the epochs that are shown.` : "The epochs that are shown."),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Epoch"), ...this.series.map(({ name }) => el("th", { scope: "col", class: "number" }, name)))),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Epoch"), ...this.series.map(({ name, kind }) => el("th", { scope: "col", class: kind.startsWith("job") ? "number name" : "number" }, name)))),
       el("tbody", {}, ...epochs.map((epoch) => el("tr", {}, el("th", { scope: "row" }, count(epoch)), ...at.map((values) => cell(values, epoch))))));
   }
 
@@ -155,10 +163,10 @@ export class Chart {
   }
 }
 
-/** The points from one epoch to another. */
+/** The points from one epoch to another, and their neighbours: lines go on to the edges. */
 function between(points, first, last) {
   const from = points.findIndex(([x]) => x >= first), to = points.findLastIndex(([x]) => x <= last);
-  return from < 0 || to < 0 ? [] : points.slice(from, to + 1);
+  return from < 0 || to < 0 ? [] : points.slice(Math.max(0, from - 1), to + 2);
 }
 
 function nearest(points, wanted) {

@@ -29,12 +29,12 @@ export class Columns {
   }
 
   /** Show what a dry run says becomes of each column. */
-  show(columns, target) {
-    this.planned = columns;
+  show(columns, targets) {
+    this.planned = columns.filter((column) => !targets.includes(column.name));
     for (const { name, used, encoding, width, why } of columns) {
       const line = this.lines.get(name);
       if (!line) continue;
-      const isTarget = name === target;
+      const isTarget = targets.includes(name);
       write(line.fate, used ? `${becomes(isTarget, encoding, width)}: ${why}` : `not used: ${why}`);
       line.fate.classList.toggle("quiet", !used);
       line.box.checked = used;
@@ -43,10 +43,15 @@ export class Columns {
     this.reset.hidden = this.chosen === null;
   }
 
-  /** The features to ask for; undefined leaves them to the service. */
-  features(target) {
-    if (this.chosen === null) return undefined;
-    return [...this.chosen].filter((name) => name !== target);
+  take(body) {
+    this.chosen = Array.isArray(body.features) ? new Set(body.features) : null;
+    this.reset.hidden = this.chosen === null;
+    if (this.chosen || body.features === null) delete body.features;
+  }
+
+  /** Put the features to ask for, if they were chosen by hand; else they are left to the service. */
+  put(body) {
+    if (this.chosen) body.features = [...this.chosen].filter((name) => ![body.target].flat().includes(name));
   }
 
   toggle(name, isUsed) {

@@ -1,4 +1,5 @@
 import { Chart } from "./chart.js";
+import { detailOf } from "./detail.js";
 import { el, write } from "./elements.js";
 import { History } from "./history.js";
 import { count, figure, TERMINAL } from "./words.js";
@@ -20,6 +21,7 @@ export async function showCompare(place, ids, signal, ready) {
   if (!jobs.every((job) => job.resolved.n_validation_rows)) which.value = "train_loss";
   const series = () => jobs.map((job, i) => ({ name: job.name, kind: `job-${i}`, points: () => histories[i].of((epoch) => epoch[which.value]) }));
   const chart = new Chart({ label: "Loss", series: series() });
+  chart.onzoom = detailOf(histories.map((history, i) => [history, `/v1/jobs/${chosen[i]}`]), () => chart.ask(), signal);
   const results = el("table", {});
   const settings = el("table", { class: "dense" });
   const scrolled = (label, table) => el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, table);
@@ -72,7 +74,7 @@ function fillSettings(table, jobs) {
   const differing = names.filter((name) => new Set(flat.map((one) => one.get(name))).size > 1);
   table.replaceChildren(
     el("caption", {}, differing.length ? `${count(names.length - differing.length)} other settings are the same.` : "They have the same settings."),
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Setting"), ...jobs.map((job, i) => el("th", { scope: "col" }, el("span", { class: `key job-${i}` }), job.name)))),
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Setting"), ...jobs.map((job, i) => el("th", { scope: "col", class: "name" }, el("span", { class: `key job-${i}` }), job.name)))),
     el("tbody", {}, ...differing.map((name) => el("tr", {}, el("th", { scope: "row" }, name), ...flat.map((one) => el("td", {}, one.get(name) ?? "–"))))));
 }
 

@@ -29,7 +29,7 @@ function confusion({ labels, counts }) {
   });
   return scrolled("Confusion matrix", el("table", { class: "dense confusion" },
     el("caption", {}, "Confusion matrix: a line for each actual class, a column for each predicted one."),
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Actual ↓ predicted →"), ...labels.map((label) => el("th", { scope: "col", class: "number" }, label)))),
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Actual ↓ predicted →"), ...labels.map((label) => el("th", { scope: "col", class: "number name" }, label)))),
     el("tbody", {}, ...lines)));
 }
 

@@ -1,16 +1,21 @@
 import { el } from "./elements.js";
-import { count, figure, size, when } from "./words.js";
+import { count, figure, size, tenth, when } from "./words.js";
 
 const ADVICE = {
-  diverged: "A lower learning rate, or a bound for the gradient (“Longest gradient”), most often helps.",
-  out_of_memory: "Fewer units, a smaller batch or float32 need less.",
+  diverged: "Most often the steps are too long: a tenth of the learning rate helps, or a bound for the gradient (“Longest gradient”).",
+  out_of_memory: "Fewer units, a smaller batch or float32 need less; the plan of a new job says how much before it starts. Or start the worker where there is more memory.",
+  worker_lost: "The process of the training ended several times, most often because the machine ran out of memory or was restarted. See the worker's log; then start again, smaller if memory was short, or fork the last checkpoint.",
+  storage_error: "See that the disk of the service is not full and is healthy. What was stored before is still there: then start again, or fork the last checkpoint.",
+  internal_error: "This is a fault of the service, not of the job: its log names this job. Starting again may help; other settings may avoid it.",
 };
 
 /** Why a job failed, and what to do about it. */
-export function inAdvice({ code, message, epoch }, datasetId) {
-  const where = epoch === null ? "" : ` in epoch ${count(epoch)}`;
-  const again = datasetId ? el("p", {}, el("a", { href: `#/start/${datasetId}` }, "Start again with other settings")) : "";
-  return [el("p", {}, `${message} (${code}${where})`), el("p", {}, ADVICE[code] ?? ""), again];
+export function inAdvice({ error: { code, message, epoch }, id, kind, resolved }) {
+  const where = epoch ? ` in epoch ${count(epoch)}` : "";
+  const again = (to, text) => el("li", {}, el("a", { href: `#/again/${id}${to}` }, text));
+  const slower = code === "diverged" ? [again("/slower", `Start again with a learning rate of ${tenth(resolved.training.optimizer.learning_rate)}`)] : [];
+  const ways = kind === "training" ? [el("ul", { class: "links" }, ...slower, again("", "Start again with other settings"))] : [];
+  return [el("p", {}, el("strong", {}, message), ` (${code}${where})`), el("p", { class: "advice" }, ADVICE[code] ?? "See the worker's log for what happened."), ...ways];
 }
 
 /** The last epochs, newest first. */

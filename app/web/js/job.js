@@ -1,4 +1,5 @@
 import { Chart } from "./chart.js";
+import { detailOf } from "./detail.js";
 import { downloads } from "./downloads.js";
 import { el, write } from "./elements.js";
 import { fillCheckpoints, fillEpochs, fillFacts, inAdvice, inVerification } from "./facts.js";
@@ -28,6 +29,7 @@ export async function showJob(place, id, signal, ready) {
   const verified = el("div", { role: "status" });
   const verbs = new Verbs(path, alert, signal, show);
   const { loss, others } = charts(history, () => job);
+  loss.onzoom = detailOf([[history, path]], () => loss.ask(), signal);
   const curves = el("div", { class: "curves" }, loss.element, el("div", { class: "columns" }, ...others.map((chart) => chart.element)));
   const last = el("table", { class: "dense" });
   const facts = el("dl");
@@ -112,7 +114,7 @@ export async function showJob(place, id, signal, ready) {
     document.title = `${job.name}, ${job.status} — Descent`;
     advance();
     verbs.show(job);
-    if (job.error && !failure.childNodes.length) failure.replaceChildren(...inAdvice(job.error, job.resolved.dataset_id));
+    if (job.error && !failure.childNodes.length) failure.replaceChildren(...inAdvice(job));
     if (job.verification && !verified.childNodes.length) verified.replaceChildren(...inVerification(job.verification));
     curves.hidden = !recent.length;
     fillEpochs(last, recent);

@@ -16,7 +16,7 @@ export async function showJobs(place, _id, signal, ready) {
   const more = el("button", { type: "button", hidden: true }, "Show more");
   const compare = el("a", { class: "button", hidden: true }, "Compare");
   const heads = [[""], ["Name"], ["Status"], ["Progress"], ["Loss", "number"], ["Created", "number wide"]];
-  const table = el("table", { hidden: true },
+  const table = el("table", { class: "jobs", hidden: true },
     el("caption", {}, "Newest first. The loss is the latest: of the validation rows, where some are held out."),
     el("thead", {}, el("tr", {}, ...heads.map(([head, kind = null]) => (head ? el("th", { scope: "col", class: kind }, head) : el("td"))))),
     body);
@@ -60,11 +60,11 @@ function newLine({ id, name, created_at }, choose) {
   const status = el("span", { class: "status" });
   const bar = el("progress", { max: 1, "aria-label": `Progress of ${name}` });
   const done = el("span");
-  const loss = el("td", { class: "number" });
+  const loss = el("td", { class: "number loss" });
   const element = el("tr", {},
     el("td", {}, box),
-    el("th", { scope: "row" }, el("a", { href: `#/jobs/${id}` }, name)),
-    el("td", {}, status), el("td", {}, bar, done), loss,
+    el("th", { scope: "row" }, el("a", { class: "clamped", href: `#/jobs/${id}` }, name)),
+    el("td", {}, status), el("td", { class: "progress" }, bar, done), loss,
     el("td", { class: "number wide quiet" }, el("time", { datetime: created_at }, when(created_at))));
   function update(job) {
     write(status, job.status);

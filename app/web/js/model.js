@@ -1,7 +1,7 @@
 import { snippets } from "./code.js";
 import { checkedFiles, downloads } from "./downloads.js";
-import { el, tell } from "./elements.js";
-import { showEvaluation } from "./evaluation.js";
+import { el } from "./elements.js";
+import { judging } from "./judge.js";
 import { drawNetwork } from "./network.js";
 import { predictForm } from "./predict.js";
 import { count, figure, size, when } from "./words.js";
@@ -22,7 +22,7 @@ export async function showModels(place, _id, signal, ready) {
     el("caption", {}, next_cursor ? "The newest 100." : "Newest first. The loss is of the validation rows, where some are held out."),
     el("thead", {}, el("tr", {}, ...heads.map(([head, kind = null]) => el("th", { scope: "col", class: kind }, head)))),
     el("tbody", {}, ...items.map((model) => el("tr", {},
-      el("th", { scope: "row" }, el("a", { href: `#/models/${model.id}` }, model.name)),
+      el("th", { scope: "row" }, el("a", { class: "clamped", href: `#/models/${model.id}` }, model.name)),
       el("td", {}, (model.preprocessing.targets ?? []).map((target) => target.name).join(", ")),
       el("td", { class: "number" }, figure(model.metrics?.validation_loss ?? model.metrics?.train_loss)),
       el("td", { class: "number wide" }, count(model.n_parameters)),
@@ -40,7 +40,7 @@ export async function showModel(place, id, signal, ready) {
     el("h1", { tabindex: -1 }, model.name),
     el("p", { class: "quiet" }, "A trained model", ...(model.job_id ? [", from ", el("a", { href: `#/jobs/${model.job_id}` }, "its job")] : []), ", ", when(model.created_at)),
     measures(model), predicting,
-    evaluating(model, signal),
+    judging(model, signal),
     el("section", { "aria-labelledby": "files" }, el("h2", { id: "files" }, "Its files"), downloads(id), checks, again(checks, id, signal)),
     el("section", { "aria-labelledby": "code" }, el("h2", { id: "code" }, "From a program"), code),
     el("section", { "aria-labelledby": "network" }, el("h2", { id: "network" }, "The network"), drawNetwork(model.network),
@@ -64,35 +64,6 @@ function measures({ metrics, epoch, n_parameters, dtype, size_bytes, task, netwo
 /** After a download its check is known: a button, since nothing tells when one ended. */
 function again(checks, id, signal) {
   return el("button", { type: "button", onclick: async () => checks.replaceChildren(checkedFiles((await ask(`/v1/models/${id}`, { signal })).verified)) }, "Look at the checks again");
-}
-
-function evaluating({ id, dataset_id }, signal) {
-  const alert = el("div", { role: "alert" });
-  const result = el("div", { role: "region", "aria-label": "Evaluation", "aria-live": "polite" });
-  const choice = el("select", { id: "on" });
-  const button = el("button", { type: "submit" }, "Evaluate");
-  const form = el("form", { class: "line", onsubmit: evaluate }, el("label", { for: "on" }, "Dataset"), choice, button);
-  ask("/v1/datasets?limit=100", { signal }).then(({ items }) => {
-    const own = items.some((one) => one.id === dataset_id);
-    const named = (one) => el("option", { value: one.id, selected: one.id === dataset_id }, `${one.name}, ${count(one.n_rows)} rows${one.id === dataset_id ? " (trained on it)" : ""}`);
-    choice.append(...(own || !dataset_id ? [] : [el("option", { value: dataset_id }, "the one it was trained on")]), ...items.map(named));
-    button.disabled = !choice.options.length;
-  }, () => {});
-  return el("section", { "aria-labelledby": "evaluate" }, el("h2", { id: "evaluate" }, "How good is it?"), form, alert, result);
-
-  async function evaluate(event) {
-    event.preventDefault();
-    button.disabled = true;
-    alert.replaceChildren();
-    try {
-      result.replaceChildren(...showEvaluation(await ask(`/v1/models/${id}/evaluate`, { method: "POST", json: { dataset_id: choice.value }, signal })));
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!error.faults) throw error;
-      tell(alert, error);
-    }
-    button.disabled = false;
-  }
 }
 
 /** A row to begin with: of its dataset, or of what stands in for missing values. */

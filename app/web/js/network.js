@@ -2,10 +2,11 @@ import { el, svg } from "./elements.js";
 import { count } from "./words.js";
 
 const MOST_UNITS = 8;
-const WIDTH = 640, HEIGHT = 210, TOP = 14, BOTTOM = 44;
+const HEIGHT = 210, TOP = 14, BOTTOM = 44;
 
-/** A network drawn with its widths, and the same as a table. Of a wide layer some units stand for all. */
-export function drawNetwork({ input_width, hidden_layers, output_activation, output_width, bias }) {
+/** A network drawn with its widths, and the same as a table. Of a wide layer some units stand for all. `width` is that of the place, so that words stay legible. */
+export function drawNetwork({ input_width, hidden_layers, output_activation, output_width, bias }, width = 440) {
+  const x = (i, n) => 40 + (i / (n - 1)) * (width - 80);
   const layers = [
     { name: "inputs", units: input_width, kind: "" },
     ...hidden_layers.map((layer) => ({ name: layer.activation.replaceAll("_", " "), units: layer.units, kind: "hidden", ...layer })),
@@ -16,15 +17,13 @@ export function drawNetwork({ input_width, hidden_layers, output_activation, out
   const units = dots.flatMap((layer, i) => layer.map(({ x, y }) => svg("circle", { class: layers[i].kind, cx: x, cy: y, r: 6 })));
   const words = layers.flatMap((layer, i) => [
     svg("text", { class: "width", x: x(i, layers.length), y: HEIGHT - 24, "text-anchor": "middle" }, (layer.units > MOST_UNITS ? "⋮ " : "") + count(layer.units)),
-    svg("text", { x: x(i, layers.length), y: HEIGHT - 8, "text-anchor": "middle" }, layers.length > 9 ? "" : layer.name),
+    svg("text", { x: x(i, layers.length), y: HEIGHT - 8, "text-anchor": "middle" }, layers.length * 64 > width ? "" : layer.name),
   ]);
   const label = `Network: ${layers.map((layer) => count(layer.units)).join(" → ")} units`;
   return el("figure", { class: "network" },
-    svg("svg", { role: "img", "aria-label": label, viewBox: `0 0 ${WIDTH} ${HEIGHT}` }, svg("g", {}, ...lines), ...units, ...words),
+    svg("svg", { role: "img", "aria-label": label, viewBox: `0 0 ${width} ${HEIGHT}` }, svg("g", {}, ...lines), ...units, ...words),
     el("details", {}, el("summary", {}, "The network as a table"), table(layers, bias)));
 }
-
-const x = (i, n) => 50 + (i / (n - 1)) * (WIDTH - 100);
 
 function positions(units, x) {
   const shown = Math.min(units, MOST_UNITS), gap = Math.min(28, (HEIGHT - TOP - BOTTOM) / Math.max(1, shown));

@@ -4,7 +4,7 @@ import { showJob } from "./job.js";
 import { showJobs } from "./list.js";
 import { showModel, showModels } from "./model.js";
 import { showPlayground } from "./playground.js";
-import { showStart } from "./start.js";
+import { showAgain, showStart } from "./start.js";
 
 const ROOMS = [
   [/^#\/jobs\/(job_\w+)$/, showJob, "#/"],
@@ -12,6 +12,7 @@ const ROOMS = [
   [/^#\/models\/(model_\w+)$/, showModel, "#/models"],
   [/^#\/models$/, showModels, "#/models"],
   [/^#\/playground$/, showPlayground, "#/playground"],
+  [/^#\/again\/(job_\w+(?:\/slower)?)$/, showAgain, "#/start"],
   [/^#\/start(?:\/(ds_\w+))?$/, showStart, "#/start"],
   [/^(?:#\/?)?$/, showJobs, "#/"],
 ];

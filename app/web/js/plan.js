@@ -5,12 +5,13 @@ import { count, duration, size } from "./words.js";
 /** What a training would be and would cost, by a dry run. */
 export class PlanPanel {
   constructor() {
-    this.state = el("p", { class: "quiet", role: "status" }, "…");
+    this.state = el("p", { class: "quiet said", role: "status" }, "…");
     this.facts = el("dl", {});
     this.warnings = el("ul", { class: "warnings", hidden: true, "aria-label": "Warnings" });
     this.picture = el("div");
+    this.foot = el("div", { class: "foot" });
     this.element = el("aside", { class: "plan", "aria-labelledby": "plan" },
-      el("h2", { id: "plan" }, "What it costs"), this.state, this.facts, this.warnings, this.picture);
+      el("h2", { id: "plan" }, "What it costs"), this.state, this.facts, this.warnings, this.picture, this.foot);
   }
 
   /** Say that the answer is on its way: what stands here is of before. */
@@ -21,6 +22,7 @@ export class PlanPanel {
   show({ resolved, n_parameters, memory_bytes, flops_per_epoch, estimated_seconds, warnings }) {
     const { network, n_train_rows, n_validation_rows, task, training } = resolved;
     this.element.removeAttribute("aria-busy");
+    this.state.classList.add("unseen"); // the list says it to those who see
     write(this.state, `${count(n_parameters)} parameters, ${duration(estimated_seconds)}, ${size(memory_bytes)}`);
     const facts = [
       ["Task", `${task}, loss ${training.loss.replaceAll("_", " ")}`],
@@ -34,13 +36,14 @@ export class PlanPanel {
     this.warnings.hidden = !warnings.length;
     this.warnings.replaceChildren(...warnings.map(({ message }) => el("li", {}, message)));
     const wasOpen = this.picture.querySelector("details")?.open;
-    this.picture.replaceChildren(drawNetwork(network));
+    this.picture.replaceChildren(drawNetwork(network, 300));
     if (wasOpen) this.picture.querySelector("details").open = true;
   }
 
   /** Say that there is no plan, since something is wrong. */
   fail(message) {
     this.element.removeAttribute("aria-busy");
+    this.state.classList.remove("unseen");
     write(this.state, message);
     this.facts.replaceChildren();
     this.warnings.hidden = true;

@@ -10,6 +10,7 @@ import { ask, pause, Problem } from "./wire.js";
 
 const FRAMES = 60;
 const POLL_MS = 200, FRAME_MS = 60;
+const AT_ONCE = 6;
 const TABLE = 5;
 const MOST_LAYERS = 5, MOST_UNITS = 12;
 
@@ -110,14 +111,18 @@ export async function showPlayground(place, _id, signal, ready) {
     const start = frames.at(-1)?.epoch ?? 0;
     for (let hasEnded = false; !hasEnded; ) {
       hasEnded = TERMINAL.has((job = await ask(path, { signal })).status);
-      write(state, `${job.status}: epoch ${count(job.progress.epoch)} of ${count(job.progress.epochs)}`);
+      if (!hasEnded) write(state, `${job.status}: epoch ${count(job.progress.epoch)} of ${count(job.progress.epochs)}`);
       const { items } = await ask(`${path}/checkpoints`, { signal });
       const fresh = items.filter((one) => one.kind === "kept" && one.epoch > (frames.at(-1)?.epoch ?? 0)).reverse();
-      for (const { epoch, weights } of fresh) {
-        const { layers } = await ask(`${weights}?format=json`, { signal });
-        frames.push({ epoch, layers });
-        slider.max = frames.length - 1;
-        if (!calm) show(frames.length - 1);
+      for (let done = 0; done < fresh.length; done += AT_ONCE) {
+        const got = await Promise.all(fresh.slice(done, done + AT_ONCE).map(async ({ epoch, weights }) => ({ epoch, layers: (await ask(`${weights}?format=json`, { signal })).layers })));
+        for (const frame of got) {
+          frames.push(frame);
+          slider.max = frames.length - 1;
+          if (!calm) show(frames.length - 1);
+          await drawn();
+        }
+        if (hasEnded) write(state, `${job.status}: its weights are drawn, ${count(frames.length)} of ${count(frames.length + fresh.length - done - got.length)}`);
       }
       const { items: epochs } = await ask(`${path}/epochs?after=${Math.max(start, history.tip?.epoch ?? 0)}&limit=1000`, { signal });
       history.add(epochs);
@@ -159,15 +164,18 @@ export async function showPlayground(place, _id, signal, ready) {
   }
 }
 
+const drawn = () => new Promise((resolve) => setTimeout(resolve)); // the screen has its turn
+
 function newFields() {
+  const needed = (field) => newField({ ...field, isNeeded: true });
   return [
-    newField({ pointer: "/playground/shape", label: "Points", options: TOYS, value: TOYS[0] }),
-    newField({ pointer: "/playground/noise", label: "Noise", value: "0.1", mode: "decimal" }),
-    newField({ pointer: "/network/hidden_layers", label: "Hidden layers", value: "6, 4", write: asNumbers }),
-    newField({ pointer: "/network/activation", label: "Activation", options: COMPUTED, value: "tanh" }),
-    newField({ pointer: "/training/optimizer/name", label: "Optimizer", options: ["adam", "momentum", "gradient_descent"], value: "adam" }),
-    newField({ pointer: "/training/optimizer/learning_rate", label: "Learning rate", value: "0.01", mode: "decimal" }),
-    newField({ pointer: "/training/epochs", label: "Epochs", value: "120", mode: "numeric" }),
+    needed({ pointer: "/playground/shape", label: "Points", options: TOYS, value: TOYS[0] }),
+    needed({ pointer: "/playground/noise", label: "Noise", value: "0.1", mode: "decimal" }),
+    needed({ pointer: "/network/hidden_layers", label: "Hidden layers", value: "6, 4", write: asNumbers }),
+    needed({ pointer: "/network/activation", label: "Activation", options: COMPUTED, value: "tanh" }),
+    needed({ pointer: "/training/optimizer/name", label: "Optimizer", options: ["adam", "momentum", "gradient_descent"], value: "adam" }),
+    needed({ pointer: "/training/optimizer/learning_rate", label: "Learning rate", value: "0.01", mode: "decimal" }),
+    needed({ pointer: "/training/epochs", label: "Epochs", value: "120", mode: "numeric" }),
   ];
 }
 

@@ -1,6 +1,7 @@
 import { el, tell, write } from "./elements.js";
 import { asNumber } from "./fields.js";
-import { figure, percent } from "./words.js";
+import { escaped } from "./pointers.js";
+import { chance, figure } from "./words.js";
 import { ask } from "./wire.js";
 
 const MOST_FIELDS = 60;
@@ -61,9 +62,6 @@ function said({ value, probabilities }, targets) {
   const result = el("p", { class: "result" }, ...values.map((one, i) => el("span", {}, el("span", { class: "quiet" }, `${targets[i]?.name ?? "value"} `), el("strong", {}, shown(one)))));
   if (!probabilities) return [result];
   const sorted = Object.entries(probabilities).sort((a, b) => b[1] - a[1]).slice(0, MOST_CLASSES);
-  const lines = sorted.map(([name, share]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, el("progress", { max: 1, value: share, "aria-label": `Probability of ${name}` })), el("td", { class: "number" }, share > 0 && share < 0.001 ? "< 0.1\u00a0%" : share < 0.1 ? `${(100 * share).toFixed(1)}\u00a0%` : percent(share))));
+  const lines = sorted.map(([name, share]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, el("progress", { max: 1, value: share, "aria-label": `Probability of ${name}` })), el("td", { class: "number" }, chance(share))));
   return [result, el("table", { class: "dense chances" }, el("caption", {}, "Probability of each class."), el("tbody", {}, ...lines))];
 }
-
-/** A name as a JSON pointer writes it. */
-const escaped = (name) => name.replaceAll("~", "~0").replaceAll("/", "~1");

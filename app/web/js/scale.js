@@ -1,9 +1,11 @@
-/** Lowest and highest value of a picture, and the values that are marked. */
-export function scale(values, isLog) {
+/** Lowest and highest value of a picture, and the values that are marked. A part that is looked at closely need not show 0. */
+export function scale(values, isLog, isClose = false) {
   const least = values.reduce((a, b) => Math.min(a, b), Infinity), most = values.reduce((a, b) => Math.max(a, b), -Infinity);
   if (!values.length) return [isLog ? 1 : 0, isLog ? 10 : 1, []];
   if (!isLog) {
-    const low = Math.min(0, least), high = most > low ? most : low + 1;
+    const room = isClose ? 0.05 * (most - least) : 0;
+    const low = room ? least - room : Math.min(0, least);
+    const high = most + room > low ? most + room : low + 1;
     return [low, high, ticks(low, high, 5)];
   }
   const powers = [Math.floor(Math.log10(least)), Math.ceil(Math.log10(most))];
@@ -12,7 +14,8 @@ export function scale(values, isLog) {
   const steps = decades.length > 2 ? [1] : [1, 2, 5];
   const high = most > least ? most : least * 10;
   const marks = decades.flatMap((power) => steps.map((step) => step * 10 ** power));
-  return [least, high, marks.filter((mark) => mark >= least && mark <= high)];
+  const inside = marks.filter((mark) => mark >= least && mark <= high);
+  return [least, high, inside.length > 1 ? inside : ticks(least, high, 4)];
 }
 
 /** Round numbers between two others, about so many. */
@@ -34,4 +37,4 @@ export function smooth(points, amount) {
   });
 }
 
-export const short = (x) => (x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5) ? x.toExponential(0) : String(Number(x.toPrecision(6))));
+export const short = (x) => (x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5) ? Number(x.toPrecision(3)).toExponential() : String(Number(x.toPrecision(6))));

@@ -8,7 +8,7 @@ export function dropZone(alert, done, signal) {
   const input = el("input", { type: "file" });
   const title = el("strong", {}, "Drop a CSV here");
   const hint = el("span", { class: "quiet" }, "or choose a file. The first line names the columns.");
-  const zone = el("label", { class: "drop" }, input, title, hint);
+  const zone = el("label", { class: "drop" }, input, title, " ", hint);
   const state = el("p", { class: "quiet", role: "status" });
   const format = el("select", { id: "format" }, el("option", { value: "" }, "by the file's name"));
   const choice = el("p", { class: "quiet format" }, el("label", { for: "format" }, "Format "), format);

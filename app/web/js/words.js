@@ -27,6 +27,16 @@ export function figure(x) {
 /** A value of a column, in six digits at most: 32.1, not 32.10. */
 export const value = (x) => (Number.isInteger(x) ? String(x) : String(Number(x.toPrecision(6))));
 
+/** A probability, on one line: neither 0 nor all of it unless it is. */
+export function chance(share) {
+  if (share > 0 && share < 0.001) return "< 0.1\u00a0%";
+  if (share < 1 && share >= 0.999) return "> 99.9\u00a0%";
+  return share < 0.1 || share > 0.9 ? `${Number((100 * share).toFixed(1))}\u00a0%` : percent(share);
+}
+
+/** A tenth of it, in a few digits. */
+export const tenth = (x) => Number((x / 10).toPrecision(6));
+
 export function duration(seconds) {
   if (seconds < 1) return "less than a second";
   if (seconds < 90) return `${Math.round(seconds)}\u00a0s`;
@@ -38,5 +48,5 @@ export const when = (time) => new Date(time).toLocaleString(undefined, { dateSty
 
 export function size(bytes) {
   const power = Math.min(3, Math.floor(Math.log10(bytes || 1) / 3));
-  return `${(bytes / 1000 ** power).toFixed(power && 1)} ${["bytes", "kB", "MB", "GB"][power]}`;
+  return `${(bytes / 1000 ** power).toFixed(power && 1)}\u00a0${["bytes", "kB", "MB", "GB"][power]}`;
 }

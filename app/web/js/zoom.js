@@ -30,6 +30,7 @@ export class Zoom {
     }
     this.range = range;
     this.reset.hidden = range === null;
+    this.chart.onzoom(range);
     this.chart.ask();
   }
 
