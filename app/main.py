@@ -26,6 +26,7 @@ from app.api import (
     viewer,
 )
 from app.api.edge import Edge
+from app.api.head import Head
 from app.services.installation import Installation
 from app.services.sweeping import Sweeper
 from app.settings import Settings, settings
@@ -86,8 +87,8 @@ class _Api(FastAPI):
         return self.openapi_schema
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Put our outermost layer around the framework's own, too."""
-        return Edge(super().build_middleware_stack())
+        """Put our outermost layers around the framework's own, too."""
+        return Edge(Head(super().build_middleware_stack()))
 
 
 def _before_shutdown(act: Callable[[], None]) -> None:
