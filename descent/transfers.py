@@ -13,6 +13,7 @@ from app.contract.uploads import Upload
 from descent.errors import APIError, Corrupt, NotFound, Unreachable, UploadBusy, WrongOffset
 from descent.flow import KEY, Call, Flow, Pause, Retries, ask
 from descent.sources import Source
+from descent.wording import quoted
 
 PIECE_BYTES = 8 * 2**20
 # A file above this is sent in pieces.
@@ -54,7 +55,7 @@ def send_in_pieces(
         # The earlier one is gone, or has become a dataset: this is to be another.
         answer = yield from ask(begin, retries)
         upload = Upload.model_validate_json(answer.content)
-    place = f"/v1/uploads/{upload.id}"
+    place = f"/v1/uploads/{quoted(upload.id)}"
     if upload.dataset_id is None:
         with source.open() as file:
             yield from _pieces(file, source.size_bytes, place, upload.offset, retries)
@@ -66,7 +67,7 @@ def _begun(begin: Call, key: str, retries: Retries) -> Flow[Upload | None]:
     try:
         answer = yield from ask(call, retries)
         first = Upload.model_validate_json(answer.content)
-        answer = yield from ask(Call("GET", f"/v1/uploads/{first.id}"), retries)
+        answer = yield from ask(Call("GET", f"/v1/uploads/{quoted(first.id)}"), retries)
     except (NotFound, APIError) as error:
         if isinstance(error, NotFound) or error.code == "idempotency_key_reused":
             return None
