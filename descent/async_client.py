@@ -16,7 +16,7 @@ from descent.errors import Unreachable, from_answer
 from descent.events import Event, Listener
 from descent.flow import RETRIED, Call, Flow, Pause, Retries
 from descent.pages import AsyncPages
-from descent.sources import Table
+from descent.sources import Table, Weights
 from descent.threads import Ended, advance, in_thread
 from descent.wording import DatasetOrId, JobOptions, quoted
 
@@ -270,9 +270,16 @@ class AsyncModels:
         """Delete a model and its weights."""
         await self._client.run(operations.delete(f"/v1/models/{quoted(model_id)}", self._client.retries))
 
-    async def create(self, *, idempotency_key: str | None = None, **description: Any) -> AsyncModel:
-        """Upload a network that was trained elsewhere: the fields of `ModelCreate`, with the weights as `layers`."""
+    async def create(
+        self, weights: Weights | None = None, *, idempotency_key: str | None = None, **description: Any
+    ) -> AsyncModel:
+        """Upload a network that was trained elsewhere.
+
+        Args:
+            weights: A `.npz` or safetensors file: its path, its bytes, or the open file; or arrays by name, such as a
+                `state_dict`. None: they are in the description, as `layers`.
+            description: The fields of `ModelCreate`: `task`, `n_inputs` or `inputs`, `classes`, `network`, ….
+        """
         client = self._client
-        return (
-            await client.run(operations.create_model(AsyncModel, description, client.retries, idempotency_key))
-        ).bind(client)
+        flow = operations.create_model(AsyncModel, weights, description, client.retries, idempotency_key)
+        return (await client.run(flow)).bind(client)

@@ -18,6 +18,7 @@ from app.contract.profiles import Profile
 from descent import foreign, operations
 from descent.errors import WaitTimeout
 from descent.handles import failure, model_id_of
+from descent.preparing import Preparation
 from descent.progress import Bar
 from descent.threads import in_thread
 from descent.wording import DatasetOrId, Json, quoted
@@ -209,12 +210,16 @@ class AsyncModel(contract_models.Model):
         """Give its card, in Markdown."""
         return await self._client.run(operations.text(f"/v1/models/{quoted(self.id)}/card", self._client.retries))
 
+    def prepare(self, rows: Any) -> np.ndarray:
+        """Give the inputs `(rows, inputs)` that the network has for rows, without asking the service; see `Preparation`."""
+        return Preparation(self.preprocessing, self.dtype)(rows)
+
     async def to_torch(self) -> Any:
-        """Make a `torch.nn.Sequential` that takes its numeric features as they are; see `foreign.to_torch`."""
+        """Make a `torch.nn.Sequential` that takes what `prepare` gives; see `foreign.to_torch`."""
         return await in_thread(foreign.to_torch, self, await self.weights())
 
     async def to_sklearn(self) -> Any:
-        """Make an `MLPClassifier` or `MLPRegressor` that takes its numeric features as they are; see `foreign.to_sklearn`."""
+        """Make a fitted `Pipeline` of scikit-learn that takes rows as `predict` does; see `foreign.to_sklearn`."""
         return await in_thread(foreign.to_sklearn, self, await self.weights())
 
     async def delete(self) -> None:

@@ -16,7 +16,7 @@ from descent.events import Event, Listener
 from descent.flow import RETRIED, Call, Flow, Pause, Retries
 from descent.handles import Dataset, Job, Model
 from descent.pages import Pages
-from descent.sources import Table
+from descent.sources import Table, Weights
 from descent.wording import DatasetOrId, JobOptions, quoted
 
 T = TypeVar("T")
@@ -268,7 +268,16 @@ class Models:
         """Delete a model and its weights."""
         self._client.run(operations.delete(f"/v1/models/{quoted(model_id)}", self._client.retries))
 
-    def create(self, *, idempotency_key: str | None = None, **description: Any) -> Model:
-        """Upload a network that was trained elsewhere: the fields of `ModelCreate`, with the weights as `layers`."""
+    def create(
+        self, weights: Weights | None = None, *, idempotency_key: str | None = None, **description: Any
+    ) -> Model:
+        """Upload a network that was trained elsewhere.
+
+        Args:
+            weights: A `.npz` or safetensors file: its path, its bytes, or the open file; or arrays by name, such as a
+                `state_dict`. None: they are in the description, as `layers`.
+            description: The fields of `ModelCreate`: `task`, `n_inputs` or `inputs`, `classes`, `network`, ….
+        """
         client = self._client
-        return client.run(operations.create_model(Model, description, client.retries, idempotency_key)).bind(client)
+        flow = operations.create_model(Model, weights, description, client.retries, idempotency_key)
+        return client.run(flow).bind(client)

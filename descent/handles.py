@@ -17,6 +17,7 @@ from app.contract.models import Prediction
 from app.contract.profiles import Profile
 from descent import foreign, operations
 from descent.errors import JobFailed, NoModel, WaitTimeout
+from descent.preparing import Preparation
 from descent.progress import Bar
 from descent.wording import DatasetOrId, Json, quoted
 
@@ -221,12 +222,16 @@ class Model(contract_models.Model):
         """Give its card, in Markdown."""
         return self._client.run(operations.text(f"/v1/models/{quoted(self.id)}/card", self._client.retries))
 
+    def prepare(self, rows: Any) -> np.ndarray:
+        """Give the inputs `(rows, inputs)` that the network has for rows, without asking the service; see `Preparation`."""
+        return Preparation(self.preprocessing, self.dtype)(rows)
+
     def to_torch(self) -> Any:
-        """Make a `torch.nn.Sequential` that takes its numeric features as they are; see `foreign.to_torch`."""
+        """Make a `torch.nn.Sequential` that takes what `prepare` gives; see `foreign.to_torch`."""
         return foreign.to_torch(self, self.weights())
 
     def to_sklearn(self) -> Any:
-        """Make an `MLPClassifier` or `MLPRegressor` that takes its numeric features as they are; see `foreign.to_sklearn`."""
+        """Make a fitted `Pipeline` of scikit-learn that takes rows as `predict` does; see `foreign.to_sklearn`."""
         return foreign.to_sklearn(self, self.weights())
 
     def delete(self) -> None:

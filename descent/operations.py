@@ -18,7 +18,7 @@ from app.contract.profiles import ColumnProfile, Profile
 from descent import transfers
 from descent.errors import Corrupt, IllegalTransition, NotFound
 from descent.flow import KEY, Call, Flow, Retries, ask
-from descent.sources import Table, source
+from descent.sources import Table, Weights, source, weights_source
 from descent.wording import id_of, job_body, predict_body, quoted, said_of
 
 M = TypeVar("M", bound=BaseModel)
@@ -253,11 +253,16 @@ def text(path: str, retries: Retries) -> Flow[str]:
     return answer.text
 
 
-def create_model(kind: type[M], description: Mapping[str, Any], retries: Retries, key: str | None) -> Flow[M]:
-    """Upload a network that was trained elsewhere."""
+def create_model(
+    kind: type[M], weights: Weights | None, description: Mapping[str, Any], retries: Retries, key: str | None
+) -> Flow[M]:
+    """Upload a network that was trained elsewhere: its weights as a file, or among the rest."""
     body = {name: said_of(value) for name, value in description.items()}
     headers = {KEY: key} if key else {}
-    answer = yield from ask(
-        Call("POST", "/v1/models", json=body, headers=headers, keyed=True, timeout_s=WORK_S), retries
-    )
+    if weights is None:
+        call = Call("POST", "/v1/models", json=body, headers=headers, keyed=True, timeout_s=WORK_S)
+    else:
+        content, of_form = transfers.form(json.dumps(body).encode(), weights_source(weights))
+        call = Call("POST", "/v1/models", content=content, headers={**headers, **of_form}, keyed=True, timeout_s=WORK_S)
+    answer = yield from ask(call, retries)
     return kind.model_validate_json(answer.content)

@@ -1,7 +1,8 @@
 """Large things over bad lines: uploads in pieces, downloads that go on where they were cut."""
 
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -36,6 +37,29 @@ def send_whole(source: Source, kinds: str | None, retries: Retries, key: str | N
         timeout_s=READING_S,
     )
     return (yield from ask(call, retries))
+
+
+def form(model: bytes, file: Source) -> tuple[Callable[[], Iterator[bytes]], dict[str, str]]:
+    """Make the form of a model, which is JSON, and its file: its bytes, anew for each attempt, and its headers.
+
+    httpx would make one, too, but reads the file where it must not wait.
+    """
+    mark = secrets.token_hex(16)
+    head = (
+        f'--{mark}\r\nContent-Disposition: form-data; name="model"\r\nContent-Type: application/json\r\n\r\n'.encode()
+        + model
+        + f'\r\n--{mark}\r\nContent-Disposition: form-data; name="file"; filename="weights"\r\n'.encode()
+        + b"Content-Type: application/octet-stream\r\n\r\n"
+    )
+    tail = f"\r\n--{mark}--\r\n".encode()
+
+    def pieces() -> Iterator[bytes]:
+        yield head
+        yield from file.chunks()
+        yield tail
+
+    length = len(head) + file.size_bytes + len(tail)
+    return pieces, {"Content-Type": f"multipart/form-data; boundary={mark}", "Content-Length": str(length)}
 
 
 def send_in_pieces(

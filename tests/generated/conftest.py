@@ -1,6 +1,6 @@
 """Programs of others that read the OpenAPI document; they are not among our packages, and their tests run where they are named.
 
-`TEST_CLIENT_GENERATOR=…/bin/openapi-python-client` (in a venv of its own) and `TEST_REDOCLY=…/.bin/redocly` (of npm): see `.ci/run`.
+`TEST_CLIENT_GENERATOR=…/bin/openapi-python-client` (in a venv of its own), `TEST_REDOCLY=…/.bin/redocly` (of npm): see `.ci/run`.
 """
 
 import os
