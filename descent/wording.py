@@ -83,9 +83,9 @@ def quoted(id: str) -> str:
     """Give an id as it stands in a path, whatever is in it.
 
     Raises:
-        ValueError: It would name another place: it is empty, or dots.
+        ValueError: It would name another place: it is empty, or dots, or has a slash, which a server takes for one even quoted.
     """
-    if id in {"", ".", ".."}:
+    if id in {"", ".", ".."} or "/" in id:
         raise ValueError(f"{id!r} is no id.")
     return quote(id, safe="")
 
