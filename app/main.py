@@ -1,4 +1,4 @@
-"""Assembles the API: `uvicorn app.main:app`."""
+"""Assembles the API: `uvicorn app.main:app --http app.api.connection:Connection`."""
 
 import signal
 import threading
