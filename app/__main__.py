@@ -10,6 +10,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import uvicorn
 
+from app.api.connection import Connection
 from app.main import create_app
 from app.migrate import migrate_all
 from app.settings import Settings, settings
@@ -58,6 +59,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 create_app(configured),
+                http=Connection,
                 host=configured.host,
                 port=configured.port,
                 log_level="warning",

@@ -1,4 +1,4 @@
-"""Assembles the API: `uvicorn app.main:app`."""
+"""Assembles the API: `uvicorn app.main:app --http app.api.connection:Connection`."""
 
 import signal
 import threading
@@ -26,6 +26,7 @@ from app.api import (
     viewer,
 )
 from app.api.edge import Edge
+from app.api.head import Head
 from app.api.shared import SharedReads
 from app.services.installation import Installation
 from app.services.sweeping import Sweeper
@@ -88,8 +89,8 @@ class _Api(FastAPI):
         return self.openapi_schema
 
     def build_middleware_stack(self) -> ASGIApp:
-        """Put our outermost layer around the framework's own, too."""
-        return Edge(super().build_middleware_stack())
+        """Put our outermost layers around the framework's own, too."""
+        return Edge(Head(super().build_middleware_stack()))
 
 
 def _before_shutdown(act: Callable[[], None]) -> None:

@@ -16,8 +16,9 @@ from descent.errors import Unreachable, from_answer
 from descent.events import Event, Listener
 from descent.flow import RETRIED, Call, Flow, Pause, Retries
 from descent.pages import AsyncPages
-from descent.sources import Table
-from descent.wording import DatasetOrId, JobOptions
+from descent.sources import Table, Weights
+from descent.threads import Ended, advance, in_thread
+from descent.wording import DatasetOrId, JobOptions, quoted
 
 T = TypeVar("T")
 
@@ -79,28 +80,27 @@ class AsyncClient:
         await self.close()
 
     async def run(self, flow: Flow[T]) -> T:
-        """Drive a conversation to its end."""
+        """Drive a conversation to its end. What it reads, hashes and parses between its requests is done in a thread."""
+        heard: httpx.Response | httpx.TransportError | None = None
         try:
-            step = next(flow)
             while True:
-                answer: httpx.Response | None = None
+                step = await in_thread(advance, flow, heard)
+                if isinstance(step, Ended):
+                    return step.result
+                heard = None
                 if isinstance(step, Pause):
                     await asyncio.sleep(step.seconds)
                 else:
                     try:
-                        answer = await self._send(step)
+                        heard = await self._send(step)
                     except httpx.TransportError as error:
-                        step = flow.throw(error)
-                        continue
-                step = flow.send(answer)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+                        heard = error
         finally:
             flow.close()
 
     async def _send(self, call: Call) -> httpx.Response:
-        request = self._http.build_request(
+        request = await in_thread(
+            self._http.build_request,
             call.method,
             call.path,
             params=call.sent_params,
@@ -118,7 +118,7 @@ class AsyncClient:
                 return answer
             write = call.sink(answer)
             async for piece in answer.aiter_bytes():
-                write(piece)
+                await in_thread(write, piece)
         finally:
             await answer.aclose()
         return answer
@@ -157,7 +157,7 @@ class AsyncClient:
 
 async def _without_blocking(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Read a file's pieces in a thread."""
-    while (piece := await asyncio.to_thread(next, pieces, b"")) != b"":
+    while (piece := await in_thread(next, pieces, b"")) != b"":
         yield piece
 
 
@@ -194,13 +194,13 @@ class AsyncDatasets:
     async def get(self, dataset_id: str) -> AsyncDataset:
         """Give a dataset."""
         client = self._client
-        return (await client.run(operations.read(AsyncDataset, f"/v1/datasets/{dataset_id}", client.retries))).bind(
-            client
-        )
+        return (
+            await client.run(operations.read(AsyncDataset, f"/v1/datasets/{quoted(dataset_id)}", client.retries))
+        ).bind(client)
 
     async def delete(self, dataset_id: str) -> None:
         """Delete a dataset that no job needs any more."""
-        await self._client.run(operations.delete(f"/v1/datasets/{dataset_id}", self._client.retries))
+        await self._client.run(operations.delete(f"/v1/datasets/{quoted(dataset_id)}", self._client.retries))
 
 
 class AsyncJobs:
@@ -242,11 +242,11 @@ class AsyncJobs:
     async def get(self, job_id: str) -> AsyncJob:
         """Give a job as it is now."""
         client = self._client
-        return (await client.run(operations.read(AsyncJob, f"/v1/jobs/{job_id}", client.retries))).bind(client)
+        return (await client.run(operations.read(AsyncJob, f"/v1/jobs/{quoted(job_id)}", client.retries))).bind(client)
 
     async def delete(self, job_id: str) -> None:
         """Delete a job that has ended, with its history. Its model stays."""
-        await self._client.run(operations.delete(f"/v1/jobs/{job_id}", self._client.retries))
+        await self._client.run(operations.delete(f"/v1/jobs/{quoted(job_id)}", self._client.retries))
 
 
 class AsyncModels:
@@ -262,15 +262,24 @@ class AsyncModels:
     async def get(self, model_id: str) -> AsyncModel:
         """Give a model."""
         client = self._client
-        return (await client.run(operations.read(AsyncModel, f"/v1/models/{model_id}", client.retries))).bind(client)
+        return (await client.run(operations.read(AsyncModel, f"/v1/models/{quoted(model_id)}", client.retries))).bind(
+            client
+        )
 
     async def delete(self, model_id: str) -> None:
         """Delete a model and its weights."""
-        await self._client.run(operations.delete(f"/v1/models/{model_id}", self._client.retries))
+        await self._client.run(operations.delete(f"/v1/models/{quoted(model_id)}", self._client.retries))
 
-    async def create(self, *, idempotency_key: str | None = None, **description: Any) -> AsyncModel:
-        """Upload a network that was trained elsewhere: the fields of `ModelCreate`, with the weights as `layers`."""
+    async def create(
+        self, weights: Weights | None = None, *, idempotency_key: str | None = None, **description: Any
+    ) -> AsyncModel:
+        """Upload a network that was trained elsewhere.
+
+        Args:
+            weights: A `.npz` or safetensors file: its path, its bytes, or the open file; or arrays by name, such as a
+                `state_dict`. None: they are in the description, as `layers`.
+            description: The fields of `ModelCreate`: `task`, `n_inputs` or `inputs`, `classes`, `network`, ….
+        """
         client = self._client
-        return (
-            await client.run(operations.create_model(AsyncModel, description, client.retries, idempotency_key))
-        ).bind(client)
+        flow = operations.create_model(AsyncModel, weights, description, client.retries, idempotency_key)
+        return (await client.run(flow)).bind(client)

@@ -18,8 +18,10 @@ from app.contract.profiles import Profile
 from descent import foreign, operations
 from descent.errors import WaitTimeout
 from descent.handles import failure, model_id_of
+from descent.preparing import Preparation
 from descent.progress import Bar
-from descent.wording import DatasetOrId, Json
+from descent.threads import in_thread
+from descent.wording import DatasetOrId, Json, quoted
 
 if TYPE_CHECKING:
     from descent.async_client import AsyncClient
@@ -38,7 +40,11 @@ class AsyncDataset(contract_datasets.Dataset):
     async def rows(self, limit: int = 20, offset: int = 0) -> list[dict[str, Any]]:
         """Give rows, as they were understood."""
         flow = operations.read(
-            contract_datasets.Rows, f"/v1/datasets/{self.id}/rows", self._client.retries, limit=limit, offset=offset
+            contract_datasets.Rows,
+            f"/v1/datasets/{quoted(self.id)}/rows",
+            self._client.retries,
+            limit=limit,
+            offset=offset,
         )
         return (await self._client.run(flow)).items
 
@@ -69,7 +75,7 @@ class AsyncJob(contract_jobs.Job):
     async def refresh(self) -> Self:
         """Bring it up to date."""
         return self._take(
-            await self._client.run(operations.read(AsyncJob, f"/v1/jobs/{self.id}", self._client.retries))
+            await self._client.run(operations.read(AsyncJob, f"/v1/jobs/{quoted(self.id)}", self._client.retries))
         )
 
     async def wait(self, timeout_s: float | None = None, *, progress: bool = False, check: bool = True) -> Self:
@@ -98,7 +104,7 @@ class AsyncJob(contract_jobs.Job):
 
     async def epochs(self) -> AsyncIterator[Epoch]:
         """Give each epoch from the first on, live, until the job has ended; no gap and no duplicate, whatever is cut."""
-        async for event in self._client.events(f"/v1/jobs/{self.id}/events"):
+        async for event in self._client.events(f"/v1/jobs/{quoted(self.id)}/events"):
             if event.name == "epoch":
                 yield Epoch.model_validate_json(event.data)
             elif event.name == "done":
@@ -144,7 +150,7 @@ class AsyncJob(contract_jobs.Job):
 
     async def checkpoints(self) -> list[Checkpoint]:
         """Give its stored states, newest first."""
-        path = f"/v1/jobs/{self.id}/checkpoints"
+        path = f"/v1/jobs/{quoted(self.id)}/checkpoints"
         return (await self._client.run(operations.read(Checkpoints, path, self._client.retries))).items
 
     async def model(self) -> "AsyncModel":
@@ -202,15 +208,19 @@ class AsyncModel(contract_models.Model):
 
     async def card(self) -> str:
         """Give its card, in Markdown."""
-        return await self._client.run(operations.text(f"/v1/models/{self.id}/card", self._client.retries))
+        return await self._client.run(operations.text(f"/v1/models/{quoted(self.id)}/card", self._client.retries))
+
+    def prepare(self, rows: Any) -> np.ndarray:
+        """Give the inputs `(rows, inputs)` that the network has for rows, without asking the service; see `Preparation`."""
+        return Preparation(self.preprocessing, self.dtype)(rows)
 
     async def to_torch(self) -> Any:
-        """Make a `torch.nn.Sequential` that takes its numeric features as they are; see `foreign.to_torch`."""
-        return foreign.to_torch(self, await self.weights())
+        """Make a `torch.nn.Sequential` that takes what `prepare` gives; see `foreign.to_torch`."""
+        return await in_thread(foreign.to_torch, self, await self.weights())
 
     async def to_sklearn(self) -> Any:
-        """Make an `MLPClassifier` or `MLPRegressor` that takes its numeric features as they are; see `foreign.to_sklearn`."""
-        return foreign.to_sklearn(self, await self.weights())
+        """Make a fitted `Pipeline` of scikit-learn that takes rows as `predict` does; see `foreign.to_sklearn`."""
+        return await in_thread(foreign.to_sklearn, self, await self.weights())
 
     async def delete(self) -> None:
         """Delete it and its weights."""

@@ -16,8 +16,8 @@ from descent.events import Event, Listener
 from descent.flow import RETRIED, Call, Flow, Pause, Retries
 from descent.handles import Dataset, Job, Model
 from descent.pages import Pages
-from descent.sources import Table
-from descent.wording import DatasetOrId, JobOptions
+from descent.sources import Table, Weights
+from descent.wording import DatasetOrId, JobOptions, quoted
 
 T = TypeVar("T")
 URL_VARIABLE = "DESCENT_URL"
@@ -196,11 +196,11 @@ class Datasets:
     def get(self, dataset_id: str) -> Dataset:
         """Give a dataset."""
         client = self._client
-        return client.run(operations.read(Dataset, f"/v1/datasets/{dataset_id}", client.retries)).bind(client)
+        return client.run(operations.read(Dataset, f"/v1/datasets/{quoted(dataset_id)}", client.retries)).bind(client)
 
     def delete(self, dataset_id: str) -> None:
         """Delete a dataset that no job needs any more."""
-        self._client.run(operations.delete(f"/v1/datasets/{dataset_id}", self._client.retries))
+        self._client.run(operations.delete(f"/v1/datasets/{quoted(dataset_id)}", self._client.retries))
 
 
 class Jobs:
@@ -242,11 +242,11 @@ class Jobs:
     def get(self, job_id: str) -> Job:
         """Give a job as it is now."""
         client = self._client
-        return client.run(operations.read(Job, f"/v1/jobs/{job_id}", client.retries)).bind(client)
+        return client.run(operations.read(Job, f"/v1/jobs/{quoted(job_id)}", client.retries)).bind(client)
 
     def delete(self, job_id: str) -> None:
         """Delete a job that has ended, with its history. Its model stays."""
-        self._client.run(operations.delete(f"/v1/jobs/{job_id}", self._client.retries))
+        self._client.run(operations.delete(f"/v1/jobs/{quoted(job_id)}", self._client.retries))
 
 
 class Models:
@@ -262,13 +262,22 @@ class Models:
     def get(self, model_id: str) -> Model:
         """Give a model."""
         client = self._client
-        return client.run(operations.read(Model, f"/v1/models/{model_id}", client.retries)).bind(client)
+        return client.run(operations.read(Model, f"/v1/models/{quoted(model_id)}", client.retries)).bind(client)
 
     def delete(self, model_id: str) -> None:
         """Delete a model and its weights."""
-        self._client.run(operations.delete(f"/v1/models/{model_id}", self._client.retries))
+        self._client.run(operations.delete(f"/v1/models/{quoted(model_id)}", self._client.retries))
 
-    def create(self, *, idempotency_key: str | None = None, **description: Any) -> Model:
-        """Upload a network that was trained elsewhere: the fields of `ModelCreate`, with the weights as `layers`."""
+    def create(
+        self, weights: Weights | None = None, *, idempotency_key: str | None = None, **description: Any
+    ) -> Model:
+        """Upload a network that was trained elsewhere.
+
+        Args:
+            weights: A `.npz` or safetensors file: its path, its bytes, or the open file; or arrays by name, such as a
+                `state_dict`. None: they are in the description, as `layers`.
+            description: The fields of `ModelCreate`: `task`, `n_inputs` or `inputs`, `classes`, `network`, ….
+        """
         client = self._client
-        return client.run(operations.create_model(Model, description, client.retries, idempotency_key)).bind(client)
+        flow = operations.create_model(Model, weights, description, client.retries, idempotency_key)
+        return client.run(flow).bind(client)

@@ -29,6 +29,14 @@ class NoModel(DescentError):
     """The job has no model, or not yet."""
 
 
+class NotPrepared(DescentError, ValueError):
+    """The rows do not fit the model; every fault is listed."""
+
+
+class NotConverted(DescentError, ValueError):
+    """The other library has no such network. The message says which way there is."""
+
+
 class JobFailed(DescentError):
     """The training ended in an error.
 

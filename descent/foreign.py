@@ -6,126 +6,158 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.contract.models import Model
+from descent.errors import NotConverted
+from descent.preparing import Preparation
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 _SKLEARN = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic", "linear": "identity"}
-_TORCH = {
+_TORCH: dict[str, tuple[str, dict[str, Any]]] = {
     "relu": ("ReLU", {}),
+    "leaky_relu": ("LeakyReLU", {"negative_slope": 0.01}),
     "elu": ("ELU", {}),
     "selu": ("SELU", {}),
     "gelu": ("GELU", {}),
+    "gelu_tanh": ("GELU", {"approximate": "tanh"}),
     "silu": ("SiLU", {}),
     "tanh": ("Tanh", {}),
     "sigmoid": ("Sigmoid", {}),
+    "hard_sigmoid": ("Hardsigmoid", {}),
     "softplus": ("Softplus", {}),
+    "softsign": ("Softsign", {}),
     "softmax": ("Softmax", {"dim": 1}),
     "linear": ("Identity", {}),
 }
+_NORM = ("weight", "bias", "running_mean", "running_var")
+NORM_EPS = 1e-5
 ANOTHER_WAY = "model.download('model.onnx') has the whole model, preprocessing included, for every network."
 
 
-def _layers(model: Model, weights: dict[str, np.ndarray]) -> list[tuple[Array, Array]]:
-    """The weights as `(W, b)` a layer, with the scaling of the columns folded into the first and that of targets into the last."""
-    network, fitted = model.network, model.preprocessing
-    if any(layer.batch_norm for layer in network.hidden_layers):
-        raise ValueError(f"The network has batch normalisation, which is not converted. {ANOTHER_WAY}")
-    inputs: Any = fitted["inputs"]
-    odd = [one["name"] for one in inputs if one["categories"] is not None or one.get("parts")]
-    if odd:
-        raise ValueError(f"These columns are no plain numbers: {', '.join(odd)}. {ANOTHER_WAY}")
-    layers: list[tuple[Array, Array]] = []
-    for number in range(len(network.hidden_layers) + 1):
-        W = weights[f"layers.{number}.weight"].astype(np.float64)
-        b = weights.get(f"layers.{number}.bias")
-        layers.append((W, np.zeros(len(W)) if b is None else b.astype(np.float64)))
-    offset, scale, unit = (np.array([one[key] for one in inputs], np.float64) for key in ("offset", "scale", "unit"))
-    W, b = layers[0]
-    layers[0] = (W * (unit / scale), b - W @ (offset / scale))
-    if model.task == "regression":
-        if network.output_activation != "linear":
-            raise ValueError(f"The output is {network.output_activation}, not linear. {ANOTHER_WAY}")
-        targets: Any = fitted["targets"]
-        offset, scale, unit = (
-            np.array([one[key] for one in targets], np.float64) for key in ("offset", "scale", "unit")
-        )
-        W, b = layers[-1]
-        layers[-1] = (W * (scale / unit)[:, None], (b * scale + offset) / unit)
-    return layers
-
-
 def to_torch(model: Model, weights: dict[str, np.ndarray]) -> Any:
-    """Make a `torch.nn.Sequential` in float64 that takes the features, plain numbers in their order, without missing ones.
+    """Make a `torch.nn.Sequential`, in the model's own precision, that takes what `model.prepare(rows)` gives.
 
-    It gives what the network's outputs are: probabilities, or numbers in the units of the targets.
+    It gives what the network's outputs are: probabilities, or numbers in the units of the targets. What brings those into
+    their units is a last linear layer of its own.
 
     Raises:
         ImportError: There is no torch.
-        ValueError: The model has columns or layers that are not converted.
+        NotConverted: The network has an activation that is not known here.
     """
     try:
         import torch
     except ImportError as error:
         raise ImportError("to_torch() needs PyTorch: pip install torch") from error
+    dtype = getattr(torch, model.dtype)
     modules: list[Any] = []
-    network = model.network
-    names = [*(layer.activation for layer in network.hidden_layers), network.output_activation]
-    for (W, b), name in zip(_layers(model, weights), names, strict=True):
-        if name not in _TORCH:
-            raise ValueError(f"The activation {name} is not converted. {ANOTHER_WAY}")
-        linear = torch.nn.Linear(W.shape[1], W.shape[0], dtype=torch.float64)
+
+    def add(module: Any, **arrays: Array | None) -> None:
         with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(W))
-            linear.bias.copy_(torch.from_numpy(b))
+            for name, array in arrays.items():
+                if array is not None:
+                    getattr(module, name).copy_(torch.from_numpy(np.array(array)))
+        modules.append(module)
+
+    for number, name in enumerate(_activations(model)):
+        if name not in _TORCH:
+            raise NotConverted(f"The activation {name} is not converted. {ANOTHER_WAY}")
+        place = f"layers.{number}"
+        W, b = weights[f"{place}.weight"], weights.get(f"{place}.bias")
+        add(torch.nn.Linear(W.shape[1], W.shape[0], bias=b is not None, dtype=dtype), weight=W, bias=b)
+        if f"{place}.batch_norm.weight" in weights:
+            norm = {part: weights[f"{place}.batch_norm.{part}"] for part in _NORM}
+            add(torch.nn.BatchNorm1d(len(W), eps=NORM_EPS, dtype=dtype), **norm)
         kind, options = _TORCH[name]
-        modules += [linear, getattr(torch.nn, kind)(**options)]
+        modules.append(getattr(torch.nn, kind)(**options))
+    if model.task == "regression":
+        scale, offset = _units(model)
+        add(torch.nn.Linear(len(scale), len(scale), dtype=dtype), weight=np.diag(scale), bias=offset)
     return torch.nn.Sequential(*modules).eval()
 
 
 def to_sklearn(model: Model, weights: dict[str, np.ndarray]) -> Any:
-    """Make a fitted `MLPClassifier` or `MLPRegressor` that takes the features, plain numbers in their order.
+    """Make a fitted `Pipeline` that takes rows as `predict` does: `prepare`, and an `MLPClassifier` or `MLPRegressor`.
 
     Raises:
         ImportError: There is no scikit-learn.
-        ValueError: The model has columns, layers or activations that scikit-learn has not.
+        NotConverted: The network has activations that scikit-learn has not.
     """
     try:
         from sklearn.neural_network import MLPClassifier, MLPRegressor
-        from sklearn.preprocessing import LabelBinarizer
+        from sklearn.pipeline import Pipeline
+        from sklearn.preprocessing import FunctionTransformer
     except ImportError as error:
         raise ImportError("to_sklearn() needs scikit-learn: pip install scikit-learn") from error
-    network = model.network
-    names = {layer.activation for layer in network.hidden_layers}
+    *hidden, output = _activations(model)
+    names = set(hidden)
     if len(names) > 1 or not names <= set(_SKLEARN):
-        raise ValueError(f"scikit-learn has one of relu, tanh, sigmoid, linear for all hidden layers. {ANOTHER_WAY}")
-    layers = _layers(model, weights)
-    classification = model.task == "classification"
-    made = (MLPClassifier if classification else MLPRegressor)(
-        hidden_layer_sizes=tuple(layer.units for layer in network.hidden_layers),
+        raise NotConverted(f"scikit-learn has one of relu, tanh, sigmoid, linear for all hidden layers. {ANOTHER_WAY}")
+    layers = [_plain_layer(weights, number) for number in range(len(hidden) + 1)]
+    made = (MLPClassifier if model.task == "classification" else MLPRegressor)(
+        hidden_layer_sizes=tuple(len(b) for _, b in layers[:-1]),
         activation=_SKLEARN[names.pop()] if names else "identity",
     )
+    if model.task == "classification":
+        _end_in_classes(made, layers, output, np.array(_targets(model)[0]["classes"]))
+    else:
+        _end_in_numbers(made, layers, output, model)
     made.coefs_ = [W.T.copy() for W, _ in layers]
     made.intercepts_ = [b for _, b in layers]
     made.n_layers_ = len(layers) + 1
     made.n_outputs_ = len(layers[-1][1])
     made.n_features_in_ = layers[0][0].shape[1]
+    prepare = FunctionTransformer(Preparation(model.preprocessing, model.dtype))
+    return Pipeline([("prepare", prepare), ("network", made)])
+
+
+def _activations(model: Model) -> list[str]:
+    return [*(layer.activation for layer in model.network.hidden_layers), model.network.output_activation]
+
+
+def _targets(model: Model) -> list[dict[str, Any]]:
+    targets: Any = model.preprocessing["targets"]
+    return list(targets)
+
+
+def _units(model: Model) -> tuple[Array, Array]:
+    """By what an output is multiplied, and what is added, to be in the unit of its target."""
+    offset, scale, unit = (np.array([one[key] for one in _targets(model)]) for key in ("offset", "scale", "unit"))
+    return scale / unit, offset / unit
+
+
+def _plain_layer(weights: dict[str, np.ndarray], number: int) -> tuple[Array, Array]:
+    """Give `(W, b)` of a layer, in float64, with its normalisation in it."""
+    W = weights[f"layers.{number}.weight"].astype(np.float64)
+    b = weights.get(f"layers.{number}.bias", np.zeros(len(W))).astype(np.float64)
+    if f"layers.{number}.batch_norm.weight" not in weights:
+        return W, b
+    gain, shift, mean, variance = (weights[f"layers.{number}.batch_norm.{part}"].astype(np.float64) for part in _NORM)
+    gain = gain / np.sqrt(variance + NORM_EPS)
+    return W * gain[:, None], (b - mean) * gain + shift
+
+
+def _end_in_numbers(made: Any, layers: list[tuple[Array, Array]], output: str, model: Model) -> None:
+    if output != "linear":
+        raise NotConverted(f"scikit-learn has linear outputs for numbers, not {output}. {ANOTHER_WAY}")
+    scale, offset = _units(model)
+    W, b = layers[-1]
+    layers[-1] = (W * scale[:, None], b * scale + offset)
     made.out_activation_ = "identity"
-    if classification:
-        output = {"sigmoid": "logistic", "softmax": "softmax"}.get(network.output_activation)
-        if output is None:
-            raise ValueError(f"scikit-learn has sigmoid and softmax for classes. {ANOTHER_WAY}")
-        targets: Any = model.preprocessing["targets"]
-        classes, order = np.unique(np.array(targets[0]["classes"]), return_inverse=True)
-        places = np.argsort(order)
-        if made.n_outputs_ == len(classes):  # scikit-learn sorts its classes
-            made.coefs_[-1], made.intercepts_[-1] = made.coefs_[-1][:, places], made.intercepts_[-1][places]
-        elif places[0]:
-            made.coefs_[-1], made.intercepts_[-1] = -made.coefs_[-1], -made.intercepts_[-1]
-        if made.n_outputs_ == 2:
-            # Two classes are one output there: softmax of two is the sigmoid of their difference.
-            made.coefs_[-1] = np.diff(made.coefs_[-1], axis=1)
-            made.intercepts_[-1] = np.diff(made.intercepts_[-1])
-            made.n_outputs_, output = 1, "logistic"
-        made.out_activation_ = output
-        made._label_binarizer = LabelBinarizer().fit(classes)
-        made.classes_ = classes
-    return made
+
+
+def _end_in_classes(made: Any, layers: list[tuple[Array, Array]], output: str, classes: NDArray[Any]) -> None:
+    from sklearn.preprocessing import LabelBinarizer
+
+    if output not in {"sigmoid", "softmax"}:
+        raise NotConverted(f"scikit-learn has sigmoid and softmax for classes, not {output}. {ANOTHER_WAY}")
+    W, b = layers[-1]
+    made.classes_, order = np.unique(classes, return_inverse=True)  # sorted, as scikit-learn has them
+    places = np.argsort(order)
+    if len(b) == len(classes):
+        W, b = W[places], b[places]
+    elif places[0]:
+        W, b = -W, -b
+    if len(b) == 2:
+        # Two classes are one output there: softmax of two is the sigmoid of their difference.
+        W, b, output = np.diff(W, axis=0), np.diff(b), "sigmoid"
+    layers[-1] = (W, b)
+    made.out_activation_ = "logistic" if output == "sigmoid" else "softmax"
+    made._label_binarizer = LabelBinarizer().fit(made.classes_)

@@ -17,8 +17,9 @@ from app.contract.models import Prediction
 from app.contract.profiles import Profile
 from descent import foreign, operations
 from descent.errors import JobFailed, NoModel, WaitTimeout
+from descent.preparing import Preparation
 from descent.progress import Bar
-from descent.wording import DatasetOrId, Json
+from descent.wording import DatasetOrId, Json, quoted
 
 if TYPE_CHECKING:
     from descent.client import Client
@@ -37,7 +38,11 @@ class Dataset(contract_datasets.Dataset):
     def rows(self, limit: int = 20, offset: int = 0) -> list[dict[str, Any]]:
         """Give rows, as they were understood."""
         flow = operations.read(
-            contract_datasets.Rows, f"/v1/datasets/{self.id}/rows", self._client.retries, limit=limit, offset=offset
+            contract_datasets.Rows,
+            f"/v1/datasets/{quoted(self.id)}/rows",
+            self._client.retries,
+            limit=limit,
+            offset=offset,
         )
         return self._client.run(flow).items
 
@@ -67,7 +72,7 @@ class Job(contract_jobs.Job):
 
     def refresh(self) -> Self:
         """Bring it up to date."""
-        return self._take(self._client.run(operations.read(Job, f"/v1/jobs/{self.id}", self._client.retries)))
+        return self._take(self._client.run(operations.read(Job, f"/v1/jobs/{quoted(self.id)}", self._client.retries)))
 
     def wait(self, timeout_s: float | None = None, *, progress: bool = False, check: bool = True) -> Self:
         """Wait until it has ended; a paused job is waited for, too.
@@ -95,7 +100,7 @@ class Job(contract_jobs.Job):
 
     def epochs(self) -> Iterator[Epoch]:
         """Give each epoch from the first on, live, until the job has ended; no gap and no duplicate, whatever is cut."""
-        for event in self._client.events(f"/v1/jobs/{self.id}/events"):
+        for event in self._client.events(f"/v1/jobs/{quoted(self.id)}/events"):
             if event.name == "epoch":
                 yield Epoch.model_validate_json(event.data)
             elif event.name == "done":
@@ -141,7 +146,7 @@ class Job(contract_jobs.Job):
 
     def checkpoints(self) -> list[Checkpoint]:
         """Give its stored states, newest first."""
-        path = f"/v1/jobs/{self.id}/checkpoints"
+        path = f"/v1/jobs/{quoted(self.id)}/checkpoints"
         return self._client.run(operations.read(Checkpoints, path, self._client.retries)).items
 
     def model(self) -> "Model":
@@ -215,14 +220,18 @@ class Model(contract_models.Model):
 
     def card(self) -> str:
         """Give its card, in Markdown."""
-        return self._client.run(operations.text(f"/v1/models/{self.id}/card", self._client.retries))
+        return self._client.run(operations.text(f"/v1/models/{quoted(self.id)}/card", self._client.retries))
+
+    def prepare(self, rows: Any) -> np.ndarray:
+        """Give the inputs `(rows, inputs)` that the network has for rows, without asking the service; see `Preparation`."""
+        return Preparation(self.preprocessing, self.dtype)(rows)
 
     def to_torch(self) -> Any:
-        """Make a `torch.nn.Sequential` that takes its numeric features as they are; see `foreign.to_torch`."""
+        """Make a `torch.nn.Sequential` that takes what `prepare` gives; see `foreign.to_torch`."""
         return foreign.to_torch(self, self.weights())
 
     def to_sklearn(self) -> Any:
-        """Make an `MLPClassifier` or `MLPRegressor` that takes its numeric features as they are; see `foreign.to_sklearn`."""
+        """Make a fitted `Pipeline` of scikit-learn that takes rows as `predict` does; see `foreign.to_sklearn`."""
         return foreign.to_sklearn(self, self.weights())
 
     def delete(self) -> None:

@@ -18,8 +18,8 @@ from app.contract.profiles import ColumnProfile, Profile
 from descent import transfers
 from descent.errors import Corrupt, IllegalTransition, NotFound
 from descent.flow import KEY, Call, Flow, Retries, ask
-from descent.sources import Table, source
-from descent.wording import id_of, job_body, predict_body, said_of
+from descent.sources import Table, Weights, source, weights_source
+from descent.wording import id_of, job_body, predict_body, quoted, said_of
 
 M = TypeVar("M", bound=BaseModel)
 J = TypeVar("J", bound=Job)
@@ -82,7 +82,9 @@ def profile(dataset_id: str, columns: list[str] | None, retries: Retries) -> Flo
     for batch in batches:
         cursor: str | None = None
         while True:
-            page = yield from read(Profile, f"/v1/datasets/{dataset_id}/profile", retries, columns=batch, cursor=cursor)
+            page = yield from read(
+                Profile, f"/v1/datasets/{quoted(dataset_id)}/profile", retries, columns=batch, cursor=cursor
+            )
             n_rows, cursor = page.n_rows, page.next_cursor
             found += page.columns
             if cursor is None:
@@ -119,11 +121,11 @@ _DONE: dict[str, frozenset[Status]] = {
 def act_on_job(kind: type[J], job_id: str, verb: str, retries: Retries) -> Flow[J]:
     """Cancel, pause or resume. If the answer to the first attempt was lost, what it did is seen and not an error."""
     try:
-        answer = yield from ask(Call("POST", f"/v1/jobs/{job_id}/{verb}"), retries)
+        answer = yield from ask(Call("POST", f"/v1/jobs/{quoted(job_id)}/{verb}"), retries)
     except IllegalTransition as error:
         if error.attempts == 1:
             raise
-        job = yield from read(kind, f"/v1/jobs/{job_id}", retries)
+        job = yield from read(kind, f"/v1/jobs/{quoted(job_id)}", retries)
         if job.status not in _DONE[verb]:
             raise
         return job
@@ -133,14 +135,16 @@ def act_on_job(kind: type[J], job_id: str, verb: str, retries: Retries) -> Flow[
 def derive_job(kind: type[J], job_id: str, verb: str, body: Mapping[str, Any] | None, retries: Retries) -> Flow[J]:
     """Make a job of a job: `fork` or `verify`."""
     said = None if body is None else {name: said_of(value) for name, value in body.items() if value is not None}
-    answer = yield from ask(Call("POST", f"/v1/jobs/{job_id}/{verb}", json=said, keyed=True, timeout_s=WORK_S), retries)
+    answer = yield from ask(
+        Call("POST", f"/v1/jobs/{quoted(job_id)}/{verb}", json=said, keyed=True, timeout_s=WORK_S), retries
+    )
     return kind.model_validate_json(answer.content)
 
 
 def poll_job(kind: type[J], job_id: str, wait_s: float, retries: Retries) -> Flow[J]:
     """Get a job when it ends, or after `wait_s`."""
     wait_s = min(POLL_S, max(0.0, wait_s))
-    call = Call("GET", f"/v1/jobs/{job_id}", {"wait_s": wait_s}, timeout_s=wait_s + 30.0)
+    call = Call("GET", f"/v1/jobs/{quoted(job_id)}", {"wait_s": wait_s}, timeout_s=wait_s + 30.0)
     answer = yield from ask(call, retries)
     return kind.model_validate_json(answer.content)
 
@@ -150,7 +154,7 @@ def history(job_id: str, retries: Retries) -> Flow[list[Epoch]]:
     rows: list[Epoch] = []
     after: int | None = 0
     while after is not None:
-        page = yield from read(Epochs, f"/v1/jobs/{job_id}/epochs", retries, after=after, limit=10_000)
+        page = yield from read(Epochs, f"/v1/jobs/{quoted(job_id)}/epochs", retries, after=after, limit=10_000)
         rows += page.items
         after = page.next_after
     return rows
@@ -158,7 +162,7 @@ def history(job_id: str, retries: Retries) -> Flow[list[Epoch]]:
 
 def weights(model_id: str, which: str | None, retries: Retries) -> Flow[dict[str, np.ndarray]]:
     """Get the weights as arrays, checked by their SHA-256."""
-    call = Call("GET", f"/v1/models/{model_id}/weights", {"format": "npz", "which": which}, timeout_s=WORK_S)
+    call = Call("GET", f"/v1/models/{quoted(model_id)}/weights", {"format": "npz", "which": which}, timeout_s=WORK_S)
     answer = yield from ask(call, retries)
     if sha256(answer.content).hexdigest() != answer.headers["etag"].strip('"'):
         raise Corrupt(f"The weights of {model_id} do not have the SHA-256 that was announced; ask again.")
@@ -172,7 +176,7 @@ def download(model_id: str, path: str | Path, format: str | None, which: str | N
     chosen = format or target.suffix.removeprefix(".")
     if chosen not in set(WeightsFormat):
         raise ValueError(f"Name a format, or end the path in one of .{', .'.join(WeightsFormat)}.")
-    place = f"/v1/models/{model_id}/weights"
+    place = f"/v1/models/{quoted(model_id)}/weights"
     return (yield from transfers.fetch_file(place, {"format": chosen, "which": which}, target, retries))
 
 
@@ -182,7 +186,9 @@ def predict(model_id: str, rows: Any, retries: Retries) -> Flow[list[Prediction]
     predictions: list[Prediction] = []
     for start in range(0, len(listed), PREDICTED_AT_ONCE):
         body = {word: listed[start : start + PREDICTED_AT_ONCE]}
-        answer = yield from ask(Call("POST", f"/v1/models/{model_id}/predict", json=body, timeout_s=WORK_S), retries)
+        answer = yield from ask(
+            Call("POST", f"/v1/models/{quoted(model_id)}/predict", json=body, timeout_s=WORK_S), retries
+        )
         predictions += Predictions.model_validate_json(answer.content).predictions
     return predictions
 
@@ -202,7 +208,7 @@ def predict_dataset(model_id: str, dataset: Any, path: str | Path, retries: Retr
 
         call = Call(
             "POST",
-            f"/v1/models/{model_id}/predict",
+            f"/v1/models/{quoted(model_id)}/predict",
             json={"dataset_id": id_of(dataset)},
             headers={"Accept": accept},
             timeout_s=WORK_S,
@@ -219,21 +225,25 @@ def predict_dataset(model_id: str, dataset: Any, path: str | Path, retries: Retr
 def evaluate(model_id: str, dataset: Any, retries: Retries) -> Flow[Evaluation]:
     """Measure a model on a dataset."""
     body = {"dataset_id": id_of(dataset)}
-    answer = yield from ask(Call("POST", f"/v1/models/{model_id}/evaluate", json=body, timeout_s=WORK_S), retries)
+    answer = yield from ask(
+        Call("POST", f"/v1/models/{quoted(model_id)}/evaluate", json=body, timeout_s=WORK_S), retries
+    )
     return _EVALUATION.validate_json(answer.content)
 
 
 def importance(model_id: str, dataset: Any, options: Mapping[str, Any], retries: Retries) -> Flow[Importance]:
     """Find out what each column matters."""
     body = {"dataset_id": id_of(dataset), **options}
-    answer = yield from ask(Call("POST", f"/v1/models/{model_id}/importance", json=body, timeout_s=WORK_S), retries)
+    answer = yield from ask(
+        Call("POST", f"/v1/models/{quoted(model_id)}/importance", json=body, timeout_s=WORK_S), retries
+    )
     return Importance.model_validate_json(answer.content)
 
 
 def hardest_rows(model_id: str, dataset: Any, limit: int, retries: Retries) -> Flow[Losses]:
     """Get the rows that cost most."""
     body = {"dataset_id": id_of(dataset), "limit": limit}
-    answer = yield from ask(Call("POST", f"/v1/models/{model_id}/losses", json=body, timeout_s=WORK_S), retries)
+    answer = yield from ask(Call("POST", f"/v1/models/{quoted(model_id)}/losses", json=body, timeout_s=WORK_S), retries)
     return Losses.model_validate_json(answer.content)
 
 
@@ -243,11 +253,16 @@ def text(path: str, retries: Retries) -> Flow[str]:
     return answer.text
 
 
-def create_model(kind: type[M], description: Mapping[str, Any], retries: Retries, key: str | None) -> Flow[M]:
-    """Upload a network that was trained elsewhere."""
+def create_model(
+    kind: type[M], weights: Weights | None, description: Mapping[str, Any], retries: Retries, key: str | None
+) -> Flow[M]:
+    """Upload a network that was trained elsewhere: its weights as a file, or among the rest."""
     body = {name: said_of(value) for name, value in description.items()}
     headers = {KEY: key} if key else {}
-    answer = yield from ask(
-        Call("POST", "/v1/models", json=body, headers=headers, keyed=True, timeout_s=WORK_S), retries
-    )
+    if weights is None:
+        call = Call("POST", "/v1/models", json=body, headers=headers, keyed=True, timeout_s=WORK_S)
+    else:
+        content, of_form = transfers.form(json.dumps(body).encode(), weights_source(weights))
+        call = Call("POST", "/v1/models", content=content, headers={**headers, **of_form}, keyed=True, timeout_s=WORK_S)
+    answer = yield from ask(call, retries)
     return kind.model_validate_json(answer.content)

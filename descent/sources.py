@@ -8,8 +8,12 @@ from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
+from zipfile import ZipFile
+
+import numpy as np
 
 Table: TypeAlias = str | PathLike[str] | bytes | BinaryIO | Mapping[str, Iterable[Any]]
+Weights: TypeAlias = str | PathLike[str] | bytes | BinaryIO | Mapping[str, Any]
 CHUNK_BYTES = 2**18
 
 
@@ -71,6 +75,18 @@ def source(table: Table, *, name: str | None = None, format: str | None = None) 
     columns = {str(key): [plain(value) for value in table[key]] for key in table.keys()}  # noqa: SIM118
     content = json.dumps({"columns": columns}, allow_nan=False).encode()
     return Source(name, "json", len(content), content=content)
+
+
+def weights_source(file: Weights) -> Source:
+    """Make a source of weights: a path; bytes; an open binary file; or arrays by name, which are sent as `.npz`."""
+    if not isinstance(file, Mapping):
+        return source(file, format="")
+    packed = BytesIO()
+    with ZipFile(packed, "w") as archive:
+        for name, array in file.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+    return Source("weights.npz", None, packed.tell(), content=packed.getvalue())
 
 
 def plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Large things over bad lines: uploads in pieces, downloads that go on where they were cut."""
 
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +14,7 @@ from app.contract.uploads import Upload
 from descent.errors import APIError, Corrupt, NotFound, Unreachable, UploadBusy, WrongOffset
 from descent.flow import KEY, Call, Flow, Pause, Retries, ask
 from descent.sources import Source
+from descent.wording import quoted
 
 PIECE_BYTES = 8 * 2**20
 # A file above this is sent in pieces.
@@ -37,6 +39,29 @@ def send_whole(source: Source, kinds: str | None, retries: Retries, key: str | N
     return (yield from ask(call, retries))
 
 
+def form(model: bytes, file: Source) -> tuple[Callable[[], Iterator[bytes]], dict[str, str]]:
+    """Make the form of a model, which is JSON, and its file: its bytes, anew for each attempt, and its headers.
+
+    httpx would make one, too, but reads the file where it must not wait.
+    """
+    mark = secrets.token_hex(16)
+    head = (
+        f'--{mark}\r\nContent-Disposition: form-data; name="model"\r\nContent-Type: application/json\r\n\r\n'.encode()
+        + model
+        + f'\r\n--{mark}\r\nContent-Disposition: form-data; name="file"; filename="weights"\r\n'.encode()
+        + b"Content-Type: application/octet-stream\r\n\r\n"
+    )
+    tail = f"\r\n--{mark}--\r\n".encode()
+
+    def pieces() -> Iterator[bytes]:
+        yield head
+        yield from file.chunks()
+        yield tail
+
+    length = len(head) + file.size_bytes + len(tail)
+    return pieces, {"Content-Type": f"multipart/form-data; boundary={mark}", "Content-Length": str(length)}
+
+
 def send_in_pieces(
     source: Source, kinds: dict[str, str] | None, retries: Retries, key: str | None
 ) -> Flow[httpx.Response]:
@@ -54,7 +79,7 @@ def send_in_pieces(
         # The earlier one is gone, or has become a dataset: this is to be another.
         answer = yield from ask(begin, retries)
         upload = Upload.model_validate_json(answer.content)
-    place = f"/v1/uploads/{upload.id}"
+    place = f"/v1/uploads/{quoted(upload.id)}"
     if upload.dataset_id is None:
         with source.open() as file:
             yield from _pieces(file, source.size_bytes, place, upload.offset, retries)
@@ -66,7 +91,7 @@ def _begun(begin: Call, key: str, retries: Retries) -> Flow[Upload | None]:
     try:
         answer = yield from ask(call, retries)
         first = Upload.model_validate_json(answer.content)
-        answer = yield from ask(Call("GET", f"/v1/uploads/{first.id}"), retries)
+        answer = yield from ask(Call("GET", f"/v1/uploads/{quoted(first.id)}"), retries)
     except (NotFound, APIError) as error:
         if isinstance(error, NotFound) or error.code == "idempotency_key_reused":
             return None

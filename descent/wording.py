@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, TypedDict
+from urllib.parse import quote
 
 from pydantic import BaseModel
 
@@ -76,6 +77,17 @@ def said_of(value: Any) -> Any:
 def id_of(thing: Any) -> str:
     """Give the id of a dataset, a job or a model, or the id itself."""
     return thing if isinstance(thing, str) else str(thing.id)
+
+
+def quoted(id: str) -> str:
+    """Give an id as it stands in a path, whatever is in it.
+
+    Raises:
+        ValueError: It would name another place: it is empty, or dots, or has a slash, which a server takes for one even quoted.
+    """
+    if id in {"", ".", ".."} or "/" in id:
+        raise ValueError(f"{id!r} is no id.")
+    return quote(id, safe="")
 
 
 def predict_body(rows: Any) -> tuple[str, list[Any]]:

@@ -76,7 +76,7 @@ class Service:
     def launch_api(self) -> subprocess.Popen[bytes]:
         """Start the API, and do not wait until it answers."""
         options = ("--port", str(self.port), "--timeout-graceful-shutdown", "5", "--timeout-keep-alive", "75")
-        self.api = self._run("uvicorn", "app.main:app", *options)
+        self.api = self._run("uvicorn", "app.main:app", "--http", "app.api.connection:Connection", *options)
         return self.api
 
     def start_worker(self) -> subprocess.Popen[bytes]:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.api import file_names
 from app.api.answers import download, made, tagged, unless_known
 from app.api.deps import Cursor, IdempotencyKey, Installed, Limit, Owner, Reading
-from app.api.formats import BODIES, file_name, media_type, settle
+from app.api.formats import BODIES, CONTENTS, file_name, media_type, settle
 from app.api.multipart import MAX_OVERHEAD_BYTES, MEDIA_TYPE, Form
 from app.contract.base import ColumnName, Name, Page
 from app.contract.datasets import Dataset, Format, Header, Kind, Rows
@@ -186,7 +186,7 @@ def profile_dataset(
     return unless_known(request, chosen.etag, lambda: profiles.compute(installed, chosen))
 
 
-@router.get("/{dataset_id}/content", response_class=Response)
+@router.get("/{dataset_id}/content", response_class=Response, responses={200: {"content": CONTENTS}})
 def download_dataset(
     request: Request, installed: Installed, session: Reading, owner: Owner, dataset_id: str
 ) -> Response:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.api import examples
+from app.contract.models import WeightsFormat
 from app.contract.problems import Problem
 
 PROBLEM, EVENTS = "application/problem+json", "text/event-stream"
@@ -26,7 +27,8 @@ Send a table and the shape of a network, watch the loss as it falls, download th
 There are no accounts: whoever reaches the service may do everything. Put it behind a proxy that asks who is there.
 
 Errors are `application/problem+json` (RFC 9457) and list every fault of the request, each with the JSON pointer of its
-field. `POST` takes an `Idempotency-Key`. Every answer has an `X-Request-Id`, the one that was sent if there was one."""
+field. `POST` takes an `Idempotency-Key`. What answers `GET` answers `HEAD`, with the same headers and no body. Every
+answer has an `X-Request-Id`, the one that was sent if there was one."""
 
 # status: its name among the components, what it means, its code in the example
 _PROBLEMS = {
@@ -64,7 +66,8 @@ _HEADERS: Json = {
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _WRITES = {"post", "put", "patch", "delete"}
 
-_DOWNLOADS = {"download_dataset", "download_weights", "download_weights_file", "download_checkpoint"}
+_FILES = {f"download_{format}" for format in WeightsFormat}
+_DOWNLOADS = {"download_dataset", "download_weights", "download_checkpoint", *_FILES}
 _TAGGED = {
     *_DOWNLOADS,
     *("get_dataset", "profile_dataset", "get_upload", "get_job", "get_model", "get_receipt", "get_card"),
@@ -93,7 +96,7 @@ _ALSO = {
     "losses": (409,),
     "download_checkpoint": (406, 409),
     "download_weights": (406, 409),
-    "download_weights_file": (409,),
+    **dict.fromkeys(_FILES, (409,)),
     "list_datasets": (),
 }
 

@@ -59,6 +59,11 @@ BODIES: dict[str, Any] = {
     "application/octet-stream": _BINARY,
     "multipart/form-data": _FORM,
 }
+# What a dataset's bytes are sent back as.
+CONTENTS: dict[str, Any] = {
+    **dict.fromkeys([*_SENT_AS.values(), *(sent_as for sent_as, _ in _PACKED_AS.values())], _BINARY),
+    _SENT_AS[Format.JSON]: {},  # whatever it was that could be read
+}
 
 
 def settle(

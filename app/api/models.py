@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response, status
+from fastapi.responses import JSONResponse
 
 from app.api.answers import download, tagged, tagged_text
 from app.api.deps import Cursor, Installed, Limit, Owner, Reading
-from app.api.media import MEDIA_TYPES, SENT_AS, preferred
+from app.api.media import SENT_AS, preferred
 from app.contract.base import Page
 from app.contract.models import Model, Receipt, Weights, WeightsFormat, Which
 from app.services import exports, models
@@ -38,22 +39,25 @@ def delete_model(installed: Installed, owner: Owner, model_id: str) -> None:
     models.delete(installed, owner, model_id)
 
 
-def _binary() -> dict[str, Any]:
-    return {"schema": {"type": "string", "format": "binary"}}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
-_FILES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The file.",
-        "content": {"application/json": {}, **{media_type: _binary() for media_type in MEDIA_TYPES}},
-        "headers": {
-            "ETag": {"description": "The SHA-256 of the file, in quotes.", "schema": {"type": "string"}},
-            "Content-Disposition": {"description": "A name to save it as.", "schema": {"type": "string"}},
+def _files(*formats: WeightsFormat) -> dict[int | str, dict[str, Any]]:
+    """Say what is answered where a file of one of these formats is."""
+    return {
+        200: {
+            "description": "The file.",
+            "content": {SENT_AS[format]: {} if format == WeightsFormat.JSON else _BINARY for format in formats},
+            "headers": {
+                "ETag": {"description": "The SHA-256 of the file, in quotes.", "schema": {"type": "string"}},
+                "Content-Disposition": {"description": "A name to save it as.", "schema": {"type": "string"}},
+            },
         },
-    },
-    206: {"description": "The range of the file that was asked for."},
-    304: {"description": "The client has it: `If-None-Match` names its ETag."},
-}
+        206: {"description": "The range of the file that was asked for."},
+        304: {"description": "The client has it: `If-None-Match` names its ETag."},
+    }
+
+
 AskedEpoch = Annotated[
     Which | None,
     Query(
@@ -63,7 +67,7 @@ AskedEpoch = Annotated[
 ]
 
 
-@router.get("/{model_id}/weights", response_model=Weights, responses=_FILES)
+@router.get("/{model_id}/weights", response_model=Weights, responses=_files(*WeightsFormat))
 def download_weights(
     request: Request,
     installed: Installed,
@@ -84,17 +88,27 @@ def download_weights(
     return answer
 
 
-@router.get("/{model_id}/weights.{format}", response_model=Weights, responses=_FILES)
-def download_weights_file(
-    request: Request,
-    installed: Installed,
-    owner: Owner,
-    model_id: str,
-    format: WeightsFormat,
-    which: AskedEpoch = None,
-) -> Response:
-    """Download the weights in one format, as `weights?format=` does."""
-    return _weights(request, installed, owner, model_id, format, which)
+def _address(format: WeightsFormat) -> None:
+    """Give one format an address of its own, which has one media type only."""
+
+    def download_file(
+        request: Request, installed: Installed, owner: Owner, model_id: str, which: AskedEpoch = None
+    ) -> Response:
+        return _weights(request, installed, owner, model_id, format, which)
+
+    is_json = format == WeightsFormat.JSON
+    router.get(
+        f"/{{model_id}}/weights.{format}",
+        name=f"download_{format}",
+        description=f"Download the weights, as `weights?format={format}` does.",
+        response_class=JSONResponse if is_json else Response,
+        response_model=Weights if is_json else None,
+        responses=_files(format),
+    )(download_file)
+
+
+for one in WeightsFormat:
+    _address(one)
 
 
 def _weights(

@@ -18,7 +18,7 @@ from app.store.faults import DATABASE_DOWN, is_full, is_passing
 MEDIA_TYPE = "application/problem+json"
 MOST_FAULTS = 100
 RETRY_AFTER_S = "2"
-METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 _KINDS = {"int_parsing": "integer", "float_parsing": "number", "bool_parsing": "boolean"}
 
 log = logging.getLogger(__name__)
@@ -106,16 +106,19 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """Give the methods that the address knows; those of the page, which is mounted below all else, if no other."""
+    """Give the methods that the address knows; those of the page, which is mounted below all else, if no other.
+
+    Where there is GET, there is HEAD; it comes as GET.
+    """
     *routes, _page = request.app.routes
     known = [
         method
         for method in METHODS
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
-    ]
-    if not known and request.method not in {"GET", "HEAD"}:
-        return ["GET", "HEAD"]
-    return [] if request.method in known else known
+    ] or ["GET"]
+    if request.method in known:
+        return []
+    return sorted({*known, "HEAD"} if "GET" in known else known)
 
 
 async def _cut(_request: Request, _error: Exception) -> Response:

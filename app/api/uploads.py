@@ -47,13 +47,6 @@ def get_upload(request: Request, session: Reading, owner: Owner, upload_id: str)
     return response
 
 
-@router.head("/{upload_id}", status_code=status.HTTP_204_NO_CONTENT, responses={204: _HAS_OFFSET})
-def look_at_upload(session: Reading, owner: Owner, upload_id: str) -> Response:
-    """Tell in the header `Upload-Offset` alone how far an upload has come."""
-    upload = uploads.get(session, owner, upload_id)
-    return Response(status_code=204, headers={OFFSET: str(upload.offset), "Cache-Control": "no-store"})
-
-
 @router.patch(
     "/{upload_id}",
     response_model=Upload,

@@ -34,6 +34,8 @@ _PAGE = f"""<!doctype html>
 # Problems that are no class of ours, with what they mean.
 _OTHERS = {
     "invalid_json": "The body is not JSON.",
+    "invalid_http": "The request is no HTTP, or its first line is longer than 64 KiB.",
+    "head_too_large": "First line and headers together are larger than is read.",
     "incomplete_body": "The connection was cut before the end of the body.",
     "invalid_form": "The form of a model cannot be read.",
     "method_not_allowed": "The address does not know this method; `Allow` lists those it knows.",

@@ -1,12 +1,15 @@
 """Clients of the shared service, directly and through a line that breaks."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 
 from descent import Client, Dataset, Job, Retries
 from tests.client.proxy import Proxy, proxy
 from tests.service import PENGUINS, Service
+
+collect_ignore = [] if find_spec("torch") else ["test_torch.py"]
 
 QUICK = Retries(first_s=0.01, longest_s=0.05)
 FEW_EPOCHS = {"network": {"hidden_layers": [4]}, "training": {"epochs": 20}}

@@ -101,6 +101,29 @@ def test_what_a_lost_answer_did_is_no_error(client: Client, far: Client, line: P
     assert job.id not in [one.id for one in client.jobs.list()]
 
 
+@pytest.mark.parametrize("fault", ["lost", "unanswered"])
+def test_a_verb_that_is_sent_twice_does_what_it_does_once(
+    client: Client, far: Client, line: Proxy, birds: Dataset, fault: str
+) -> None:
+    line.only_for = "POST"
+    job = client.jobs.create(birds, target="species", training={"epochs": 1_000_000})
+    next(job.epochs())
+    there = far.jobs.get(job.id)
+    for verb, after, waited_for in (
+        (there.pause, {"pausing", "paused"}, "paused"),
+        (there.resume, {"queued", "running"}, "running"),
+        (there.cancel, {"cancelling", "cancelled"}, "cancelled"),
+    ):
+        line.faults.append(Fault(fault))
+        sent = len([one for one in line.seen if one.method == "POST"])
+        assert verb().status in after
+        assert len([one for one in line.seen if one.method == "POST"]) == sent + 2
+        while job.refresh().status != waited_for:
+            assert job.status in {*after, "running"}
+    assert job.attempt == 2  # it was handed out anew once, by the one resume
+    assert [one.epoch for one in job.history()] == list(range(1, job.progress.epoch + 1))
+
+
 def test_a_stream_that_is_cut_goes_on_without_gap_or_duplicate(far: Client, line: Proxy, ended: Job) -> None:
     line.only_for = "/events"
     # An event has about 300 bytes: each connection ends within one.

@@ -85,3 +85,15 @@ def test_without_scikit_learn_the_estimators_say_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "pip install scikit-learn" in done.stderr
+
+
+@pytest.mark.parametrize("id", ["job_none?wait_s=60", "job_none#1", "job_ü", "a b", "%2e%2e"])
+def test_an_id_is_one_segment_of_the_path_whatever_is_in_it(client: Client, id: str) -> None:
+    with pytest.raises(descent.NotFound):
+        client.jobs.get(id)
+
+
+@pytest.mark.parametrize("id", ["", ".", "..", "../models", "job_none/cancel"])
+def test_what_cannot_be_an_id_is_refused_before_it_is_sent(client: Client, id: str) -> None:
+    with pytest.raises(ValueError, match="is no id"):
+        client.datasets.delete(id)

@@ -130,11 +130,6 @@ def test_a_model_of_scikit_learn_predicts_the_same(client: Client, target: str) 
         np.testing.assert_allclose(theirs.predict(X), [one.value for one in ours], rtol=1e-12)
 
 
-def test_a_model_with_categories_says_which_way_there_is(ended: Job) -> None:
-    with pytest.raises(ValueError, match=r"island, sex.*model\.onnx"):
-        ended.model().to_sklearn()
-
-
 def test_a_job_is_not_waited_for_longer_than_asked(client: Client, birds: Dataset) -> None:
     job = client.jobs.create(birds, target="species", training={"epochs": 1_000_000})
     with pytest.raises(descent.WaitTimeout, match="goes on"):

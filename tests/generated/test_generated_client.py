@@ -18,7 +18,8 @@ def test_a_generated_client_does_the_main_job(service: Service, tmp_path: Path) 
     document = tmp_path / "openapi.json"
     document.write_bytes(service.http.get("/openapi.json").content)
     generated = ("generate", "--path", document, "--meta", "none", "--output-path", tmp_path / "generated")
-    made = subprocess.run([GENERATOR, *generated], capture_output=True, text=True, timeout=200, check=False)
+    settings = ("--config", Path(__file__).with_name("generator.yaml"))
+    made = subprocess.run([GENERATOR, *generated, *settings], capture_output=True, text=True, timeout=200, check=False)
     assert made.returncode == 0, made.stdout + made.stderr
     script = Path(__file__).with_name("main_job.py")
     done = subprocess.run(
@@ -32,6 +33,8 @@ def test_a_generated_client_does_the_main_job(service: Service, tmp_path: Path) 
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout) == {
         "status": "succeeded",
+        "epochs": list(range(21, 31)),
+        "arrays": [f"layers.{layer}.{part}.npy" for layer in (0, 1) for part in ("bias", "weight")],
         "shapes": [[16, 10], [3, 16]],
         "value": "Gentoo",
         "problem": "not_found",
