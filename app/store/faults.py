@@ -1,4 +1,4 @@
-"""What can go wrong outside of us, and passes: the database is away, there is no room on the disk, or it did not answer."""
+"""What can go wrong outside of us, and passes: database or store are away, there is no room on the disk, or it did not answer."""
 
 import errno
 
@@ -11,6 +11,10 @@ DATABASE_DOWN: tuple[type[Exception], ...] = (OperationalError, InterfaceError, 
 # Some of these pass: `is_passing` tells which.
 OUTSIDE: tuple[type[Exception], ...] = (DBAPIError, NoConnection, OSError)
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class BlobsAway(OSError):
+    """The store of the blobs does not answer, or refuses."""
 
 
 def is_broken(error: Exception) -> bool:
@@ -30,4 +34,4 @@ def is_full(error: Exception) -> bool:
 def is_passing(error: Exception) -> bool:
     """Tell whether the same may go well later."""
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    return lost or isinstance(error, DATABASE_DOWN) or is_full(error) or is_broken(error)
+    return lost or isinstance(error, (*DATABASE_DOWN, BlobsAway)) or is_full(error) or is_broken(error)

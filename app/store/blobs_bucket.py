@@ -1,0 +1,125 @@
+"""A bucket that speaks S3: whole objects go in and come out, each with the hash that its bytes had."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import ClientConfig, RetryConfig, S3Store
+
+from app.store.faults import BlobsAway
+
+# What is in memory of one object: so many parts on their way in, one on its way out.
+PART_BYTES = 5 * 2**20
+PARTS_AT_ONCE = 4
+MOST_PARTS = 9_000  # S3 takes 10,000
+CONNECT_S, ASK_S, TRANSFER_S = 3, 10, 30
+RETRIES, RETRY_S = 2, 10
+HASH = "sha256"
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+
+
+class Bucket:
+    """The objects of a bucket below a prefix. Credentials, region and endpoint are the environment's (`AWS_…`).
+
+    Every call ends within a bounded time, tries again a few times, and raises `BlobsAway` if that was in vain.
+
+    Args:
+        name: The bucket, which is there already.
+        prefix: May be empty.
+    """
+
+    def __init__(self, name: str, prefix: str) -> None:
+        self._questions = _open(name, prefix, ASK_S)
+        self._transfers = _open(name, prefix, TRANSFER_S)
+
+    def put(self, key: str, path: Path, sha256: str) -> None:
+        """Store a file as an object, in place of what has that key: whole or not at all."""
+        part_bytes = max(PART_BYTES, path.stat().st_size // MOST_PARTS)
+        with path.open("rb") as file, _told():
+            obstore.put(
+                self._transfers,
+                key,
+                file,
+                attributes={HASH: sha256},
+                chunk_size=part_bytes,
+                max_concurrency=PARTS_AT_ONCE,
+            )
+
+    def get(self, key: str, write: Callable[[bytes], None]) -> str | None:
+        """Hand over an object piece by piece; give the hash that it was stored with, None if it has none.
+
+        Raises:
+            FileNotFoundError: There is no such object.
+        """
+        start = 0
+        while True:
+            # In pieces, each a request of its own: one request for all would have to be allowed hours.
+            with _told():
+                try:
+                    found = obstore.get(self._transfers, key, options={"range": (start, start + PART_BYTES)})
+                except BaseError as error:
+                    if start == 0 and "416" in str(error).partition("\n")[0]:
+                        return None  # it has no bytes, which none of ours is without
+                    raise
+                piece = bytes(found.bytes())
+            write(piece)
+            start += len(piece)
+            if start >= found.meta["size"]:
+                sha256 = found.attributes.get(HASH)
+                return None if sha256 is None else str(sha256)
+
+    def size_of(self, key: str) -> int | None:
+        """Give the size of an object; None if it is not there."""
+        try:
+            with _told():
+                return obstore.head(self._questions, key)["size"]
+        except FileNotFoundError:
+            return None
+
+    def delete(self, key: str) -> None:
+        """Remove an object; it is no fault if it is gone already."""
+        with _told():
+            obstore.delete(self._questions, key)
+
+    def newest(self, folder: str) -> Iterator[tuple[str, float]]:
+        """Give the keys of a folder, and when each was stored, in seconds since 1970."""
+        with _told():
+            for some in obstore.list(self._questions, folder):
+                for one in some:
+                    yield one["path"], one["last_modified"].timestamp()
+
+
+def _open(name: str, prefix: str, timeout_s: int) -> S3Store:
+    endpoint = next((os.environ[one] for one in ENDPOINTS if os.environ.get(one)), "")
+    client: ClientConfig = {
+        "allow_http": endpoint.startswith("http://"),
+        "connect_timeout": timedelta(seconds=CONNECT_S),
+        "timeout": timedelta(seconds=timeout_s),
+    }
+    retries: RetryConfig = {
+        "max_retries": RETRIES,
+        "retry_timeout": timedelta(seconds=RETRY_S),
+        "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=1), "base": 2},
+    }
+    return S3Store(name, prefix=prefix or None, client_options=client, retry_config=retries)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell what the store says as one of our errors. A bucket that is not there is no blob that is not there."""
+    try:
+        yield
+    except BaseError as error:
+        raise BlobsAway(_in_short(error)) from None
+    except FileNotFoundError as error:
+        if "NoSuchBucket" in str(error):
+            raise BlobsAway(_in_short(error)) from None
+        raise
+
+
+def _in_short(error: Exception) -> str:
+    return str(error).partition("\n\nDebug source")[0][:500]
