@@ -1,16 +1,23 @@
 """A bucket that speaks S3: whole objects go in and come out, each with the hash that its bytes had."""
 
 import os
+import secrets
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import ClientConfig, RetryConfig, S3Store
+from obstore.store import S3Store
 
 from app.store.faults import BlobsAway
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
 
 # What is in memory of one object: so many parts on their way in, one on its way out.
 PART_BYTES = 5 * 2**20
@@ -36,7 +43,7 @@ class Bucket:
         self._questions = _open(name, prefix, ASK_S)
         self._transfers = _open(name, prefix, TRANSFER_S)
 
-    def put(self, key: str, path: Path, sha256: str) -> None:
+    def put(self, key: str, path: Path, digest: str) -> None:
         """Store a file as an object, in place of what has that key: whole or not at all."""
         part_bytes = max(PART_BYTES, path.stat().st_size // MOST_PARTS)
         with path.open("rb") as file, _told():
@@ -44,7 +51,7 @@ class Bucket:
                 self._transfers,
                 key,
                 file,
-                attributes={HASH: sha256},
+                attributes={HASH: digest},
                 chunk_size=part_bytes,
                 max_concurrency=PARTS_AT_ONCE,
             )
@@ -69,8 +76,8 @@ class Bucket:
             write(piece)
             start += len(piece)
             if start >= found.meta["size"]:
-                sha256 = found.attributes.get(HASH)
-                return None if sha256 is None else str(sha256)
+                digest = found.attributes.get(HASH)
+                return None if digest is None else str(digest)
 
     def size_of(self, key: str) -> int | None:
         """Give the size of an object; None if it is not there."""
@@ -91,6 +98,28 @@ class Bucket:
             for some in obstore.list(self._questions, folder):
                 for one in some:
                     yield one["path"], one["last_modified"].timestamp()
+
+
+def examine(name: str, prefix: str) -> None:
+    """Write, read and remove an object.
+
+    Raises:
+        BlobsAway: One of these does not go.
+    """
+    bucket = Bucket(name, prefix)
+    key, received = f"doctor/{secrets.token_hex(8)}", bytearray()
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(key.encode())
+        file.flush()
+        bucket.put(key, Path(file.name), sha256(key.encode()).hexdigest())
+    try:
+        kept_hash = bucket.get(key, received.extend)
+    except FileNotFoundError:
+        raise BlobsAway("what was written is not there") from None
+    finally:
+        bucket.delete(key)
+    if bytes(received) != key.encode() or kept_hash != sha256(key.encode()).hexdigest():
+        raise BlobsAway("it gives something else than it was given; it has to keep the metadata of objects")
 
 
 def _open(name: str, prefix: str, timeout_s: int) -> S3Store:
