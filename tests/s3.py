@@ -131,10 +131,6 @@ class Store:
         assert all(key.startswith(f"{PREFIX}/") for key in found)
         return {key.removeprefix(f"{PREFIX}/") for key in found}
 
-    def unfinished(self) -> int:
-        """Count the uploads in parts that were neither completed nor aborted."""
-        return self._http.get(f"/{BUCKET}", params={"uploads": ""}).text.count("<UploadId>")
-
     def content(self, key: str) -> bytes:
         answer = self._http.get(f"/{BUCKET}/{PREFIX}/{key}")
         assert answer.status_code == 200, key

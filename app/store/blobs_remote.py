@@ -72,8 +72,13 @@ class RemoteBlobs(Blobs):
                 yield key, content
 
         super().put_all(noted())
-        for key in keys:
-            self.save(key)
+        try:
+            for key in keys:
+                self.save(key)
+        except BaseException:
+            for key in keys:
+                self.path(key).unlink(missing_ok=True)
+            raise
 
     def delete(self, key: str) -> None:
         """Remove a blob. From a bucket that is away it is swept later: no row names it any more."""

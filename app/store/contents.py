@@ -68,21 +68,23 @@ def drop(session: Session, blobs: Blobs, dataset_id: str, sha256: str) -> None:
 def sweep(database: Database, blobs: Blobs, *, older_than_s: float) -> int:
     """Remove what interrupted requests left behind, if it is old enough to be nobody's work; give the number of files.
 
-    The folders that workers keep among the parts are not ours.
+    The folders that workers keep among the parts are not ours. A bucket is left alone by a database that knows of nothing: it
+    is more likely another one's.
     """
     before = time.time() - older_than_s
     parts = [part for part in blobs.parts.iterdir() if _is_old(part, before) and part.is_file()]
     for part in parts:
         part.unlink(missing_ok=True)
-    uploads = _unnamed(database, _old(blobs, "uploads", before), UploadRow.id)
+    uploads = _unnamed(database, _old(blobs.path("uploads"), (), before), UploadRow.id)
+    in_store = blobs.stored if _knows_any(database) else lambda _: iter(())
     for name in uploads:
         blobs.discard(f"uploads/{name}")
     n_folders = 0
     for folder, column in (("datasets", DatasetRow.id), ("models", ModelRow.id)):
-        for name in _unnamed(database, _old(blobs, folder, before), column):
+        for name in _unnamed(database, _old(blobs.path(folder), in_store(folder), before), column):
             blobs.delete_folder(f"{folder}/{name}")
             n_folders += 1
-    contents = _unnamed(database, _old(blobs, "content", before), DatasetRow.sha256)
+    contents = _unnamed(database, _old(blobs.path("content"), in_store("content"), before), DatasetRow.sha256)
     for sha256 in contents:
         with database.transaction() as session:
             _hold(session, sha256)
@@ -109,12 +111,16 @@ def _drop_unnamed(session: Session, blobs: Blobs, sha256: str) -> None:
         blobs.delete(_key(sha256))
 
 
-def _old(blobs: Blobs, folder: str, before: float) -> Iterator[str]:
+def _knows_any(database: Database) -> bool:
+    with database.reading() as session:
+        return any(session.scalar(select(kind.id).limit(1)) for kind in (DatasetRow, ModelRow))
+
+
+def _old(here: Path, stored: Iterable[tuple[str, float]], before: float) -> Iterator[str]:
     """Give the names of what is in a folder, here or in the store, and was last changed before that time."""
-    here = blobs.path(folder)
     names = {entry.name for entry in (here.iterdir() if here.is_dir() else ()) if _is_old(entry, before)}
     yield from names
-    for name, changed_at in blobs.stored(folder):
+    for name, changed_at in stored:
         if changed_at < before and name not in names:
             names.add(name)
             yield name

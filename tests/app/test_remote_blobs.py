@@ -42,6 +42,7 @@ def test_what_an_address_names(tmp_path: Path) -> None:
     assert Settings(data_dir=tmp_path, blobs_url="s3://bucket").bucket == ("bucket", "")
 
 
+@pytest.mark.slow
 def test_who_keeps_a_folder_does_not_load_what_speaks_to_buckets(tmp_path: Path) -> None:
     said = "import sys, app.main, app.worker.child, app.doctor; assert 'obstore' not in sys.modules"
     subprocess.run(
@@ -165,7 +166,7 @@ def test_what_many_want_at_once_is_whole_for_each(opened) -> None:
     with ThreadPoolExecutor(8) as pool:
         got = list(pool.map(lambda i: machines[i % 2].get(key_of("wanted")).read_bytes(), range(16)))
     assert all(one == content for one in got)
-    assert not [path for path in machines[0].parts.iterdir()]
+    assert not list(machines[0].parts.iterdir())
 
 
 @pytest.mark.slow
