@@ -72,24 +72,28 @@ def sweep(database: Database, blobs: Blobs, *, older_than_s: float) -> int:
     is more likely another one's.
     """
     before = time.time() - older_than_s
+    knows_any = _knows_any(database)
+
+    def unnamed(folder: str, column: InstrumentedAttribute[str]) -> list[str]:
+        stored = blobs.stored(folder) if knows_any else iter(())
+        return _unnamed(database, _old(blobs.path(folder), stored, before), column)
+
     parts = [part for part in blobs.parts.iterdir() if _is_old(part, before) and part.is_file()]
     for part in parts:
         part.unlink(missing_ok=True)
-    uploads = _unnamed(database, _old(blobs.path("uploads"), (), before), UploadRow.id)
-    in_store = blobs.stored if _knows_any(database) else lambda _: iter(())
+    uploads = unnamed("uploads", UploadRow.id)
     for name in uploads:
         blobs.discard(f"uploads/{name}")
-    n_folders = 0
-    for folder, column in (("datasets", DatasetRow.id), ("models", ModelRow.id)):
-        for name in _unnamed(database, _old(blobs.path(folder), in_store(folder), before), column):
-            blobs.delete_folder(f"{folder}/{name}")
-            n_folders += 1
-    contents = _unnamed(database, _old(blobs.path("content"), in_store("content"), before), DatasetRow.sha256)
+    folders = [f"datasets/{name}" for name in unnamed("datasets", DatasetRow.id)]
+    folders += [f"models/{name}" for name in unnamed("models", ModelRow.id)]
+    for folder in folders:
+        blobs.delete_folder(folder)
+    contents = unnamed("content", DatasetRow.sha256)
     for sha256 in contents:
         with database.transaction() as session:
             _hold(session, sha256)
             _drop_unnamed(session, blobs, sha256)
-    return len(parts) + len(uploads) + n_folders + len(contents)
+    return len(parts) + len(uploads) + len(folders) + len(contents)
 
 
 def _key(sha256: str) -> str:

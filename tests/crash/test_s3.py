@@ -1,7 +1,5 @@
-"""The bucket goes away, hangs, or is left by a process that dies: nothing stored is lost, nothing is stored twice, nothing stays."""
+"""The bucket goes away, hangs, or is left by a process that dies: nothing is lost, doubled, or left behind."""
 
-import contextlib
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -87,13 +85,13 @@ def test_a_bucket_cut_off_under_load_loses_and_doubles_nothing(both: Machines) -
     def work(number: int) -> None:
         """Upload the same bytes as a dataset of one's own, and train on it."""
         with httpx.Client(base_url=both.api.http.base_url, timeout=90) as http:
-            key = {"Idempotency-Key": f"load-{number}"}
+            keys = [{"Idempotency-Key": f"{verb}-{number}"} for verb in ("dataset", "job")]
             content = PENGUINS.read_bytes()
             made = until_accepted(
-                http, "/v1/datasets", 201, params={"name": f"{number}.csv"}, content=content, headers=key
+                http, "/v1/datasets", 201, params={"name": f"{number}.csv"}, content=content, headers=keys[0]
             )
             job = {"dataset_id": made["id"], "tags": {"under": "load"}, **JOB}
-            accepted[number] = until_accepted(http, "/v1/jobs", 202, json=job, headers=key)["id"]
+            accepted[number] = until_accepted(http, "/v1/jobs", 202, json=job, headers=keys[1])["id"]
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(2 * RESTARTS)]
     try:
@@ -136,9 +134,7 @@ def test_a_training_waits_for_the_bucket_to_take_its_weights(both: Machines) -> 
     assert both.api.http.get(f"/v1/datasets/{dataset}/rows").status_code == 200, "the copy here needs no bucket"
     assert both.api.http.get("/readyz").status_code == 200
     both.store.line.restore()
-    job = both.api.wait(job_id)
-    assert outcome(both.api, job) == expected
-    assert job["attempt"] == 1, "it did not lose its run"
+    assert outcome(both.api, both.api.wait(job_id)) == expected
 
 
 def test_a_bucket_that_hangs_is_not_waited_for_for_ever(both: Machines) -> None:
@@ -170,14 +166,13 @@ def test_the_api_killed_between_bucket_and_commit_leaves_no_row_without_its_byte
     """And what it left in the bucket is swept, by another machine as well, and nothing else is."""
     kept = both.api.upload(table("kept"), "kept.csv")["id"]
     armed.write_text(point)
+    layer = {"weight": np.ones((1, 2)).tolist(), "bias": [0.5]}
+    model = {"task": "regression", "inputs": ["a", "b"], "targets": ["c"], "layers": [layer]}
+    path, request = ("/v1/datasets", {"params": {"name": "killed.csv"}, "content": table("killed")})
+    if point.startswith("model"):
+        path, request = ("/v1/models", {"json": model})
     with pytest.raises(httpx.TransportError):
-        if point.startswith("model"):
-            layer = {"weight": np.ones((1, 2)).tolist(), "bias": [0.5]}
-            model = {"task": "regression", "inputs": ["a", "b"], "targets": ["c"], "layers": [layer]}
-            json_type = {"Content-Type": "application/json"}
-            both.api.http.post("/v1/models", content=json.dumps(model), headers=json_type)
-        else:
-            both.api.http.post("/v1/datasets", params={"name": "b.csv"}, content=table("killed"))
+        both.api.http.post(path, **request)
     assert both.api.api is not None
     both.api.api.wait(10)
     both.api.start_api()
@@ -209,15 +204,12 @@ def test_equal_bytes_uploaded_on_two_machines_while_their_last_dataset_is_delete
         with httpx.Client(base_url=service.http.base_url, timeout=90) as http:
             for _ in range(n_times):
                 made = http.post("/v1/datasets", params={"name": "r.csv"}, content=content).json()["id"]
-                for key in (f"content/{made_sha}",):
-                    with contextlib.suppress(AssertionError):
-                        both.store.content(key)
-                        continue
+                if key not in both.store.objects():
                     lost.append(made)
                 assert http.delete(f"/v1/datasets/{made}").status_code == 204
 
     first = both.api.upload(content, "r.csv")
-    made_sha = first["sha256"]
+    key = f"content/{first['sha256']}"
     assert both.api.http.delete(f"/v1/datasets/{first['id']}").status_code == 204
     threads = [threading.Thread(target=upload_and_look, args=(one, 25)) for one in (both.api, other) for _ in range(2)]
     for thread in threads:
@@ -238,6 +230,5 @@ def test_a_database_that_knows_of_nothing_sweeps_no_bucket(
     with machines(tmp_path / "stranger", both.store) as stranger:
         stranger.api.start_api()
         assert sweep(stranger, tmp_path, monkeypatch) == 0
-        stranger.api.http.get("/healthz")
     assert both.store.objects() == before
     assert made["id"]
