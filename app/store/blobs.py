@@ -57,7 +57,7 @@ class Blobs:
         """See that what was saved is still there, and save it again if not."""
 
     def stored(self, folder: str) -> Iterator[tuple[str, float]]:  # noqa: ARG002
-        """Give what lies in a folder of the store, and when each was last changed, in seconds since 1970; here nothing."""
+        """Give the keys of a folder of the store, and when each was last changed, in seconds since 1970; here none."""
         return iter(())
 
     def put(self, key: str, content: bytes) -> None:

@@ -92,7 +92,7 @@ class Bucket:
         with _told():
             obstore.delete(self._questions, key)
 
-    def newest(self, folder: str) -> Iterator[tuple[str, float]]:
+    def stored(self, folder: str) -> Iterator[tuple[str, float]]:
         """Give the keys of a folder, and when each was stored, in seconds since 1970."""
         with _told():
             for some in obstore.list(self._questions, folder):

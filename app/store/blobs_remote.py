@@ -90,7 +90,7 @@ class RemoteBlobs(Blobs):
         """Remove every blob of a folder, as `delete` does."""
 
         def delete_all() -> None:
-            for key, _ in self._bucket.newest(folder):
+            for key, _ in self._bucket.stored(folder):
                 self._cache.forget(key)
                 self._bucket.delete(key)
 
@@ -98,9 +98,8 @@ class RemoteBlobs(Blobs):
         _or_leave(folder, delete_all)
 
     def stored(self, folder: str) -> Iterator[tuple[str, float]]:
-        """Give what lies in a folder of the bucket, and when each was stored."""
-        for key, stored_at in self._bucket.newest(folder):
-            yield key.split("/")[1], stored_at
+        """Give the keys of a folder of the bucket, and when each was stored."""
+        return self._bucket.stored(folder)
 
     def _fetch(self, key: str, sha256: str | None) -> None:
         """Fetch a blob, a second time if it is not whole: it may have been replaced meanwhile."""
@@ -109,7 +108,7 @@ class RemoteBlobs(Blobs):
                 try:
                     stored_with = self._bucket.get(key, blob.write)
                 except FileNotFoundError:
-                    self._drop_damaged(key)
+                    self._drop_damaged(key, sha256)
                     return
                 if blob.sha256 == (sha256 or stored_with):
                     blob.flush()
@@ -122,11 +121,13 @@ class RemoteBlobs(Blobs):
         log.error("%s has the hash %s, was stored with %s, and should have %s", key, blob.sha256, stored_with, sha256)
         raise DamagedFile("A stored file is damaged: it does not have the hash that it was stored with.")
 
-    def _drop_damaged(self, key: str) -> None:
-        """Of what the bucket has not, a copy that is not whole is no blob, either."""
-        known = self._cache.hash_of(key)
-        if known is not None and not self._cache.has(key, known):
-            self.path(key).unlink(missing_ok=True)
+    def _drop_damaged(self, key: str, sha256: str | None) -> None:
+        """Of what the bucket has not, a file that has other bytes than it should is no blob, either."""
+        wanted, path = sha256 or self._cache.hash_of(key), self.path(key)
+        if wanted is not None and path.exists() and self._cache.hash_file(path) != wanted:
+            log.error("%s is not in the bucket, and the copy here is damaged", key)
+            self._cache.forget(key)
+            path.unlink(missing_ok=True)
 
 
 def _or_leave(key: str, remove: Callable[[], None]) -> None:

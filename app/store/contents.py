@@ -124,7 +124,8 @@ def _old(here: Path, stored: Iterable[tuple[str, float]], before: float) -> Iter
     """Give the names of what is in a folder, here or in the store, and was last changed before that time."""
     names = {entry.name for entry in (here.iterdir() if here.is_dir() else ()) if _is_old(entry, before)}
     yield from names
-    for name, changed_at in stored:
+    for key, changed_at in stored:
+        name = key.split("/")[1]
         if changed_at < before and name not in names:
             names.add(name)
             yield name

@@ -194,6 +194,9 @@ def test_a_damaged_object_is_refused_and_a_damaged_copy_of_no_object_is_no_blob(
     path = opened("a").get(key_of("m"))
     path.write_bytes(b"some weighty")
     assert not opened("a").get(key_of("m")).exists()
+    opened("a").put(key_of("n"), b"never committed")
+    store.remove(key_of("n"))
+    assert not opened("a").get(key_of("n"), sha256=sha256(b"committed").hexdigest()).exists()
 
 
 @pytest.mark.slow

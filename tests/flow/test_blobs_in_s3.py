@@ -203,6 +203,37 @@ def test_the_doctor_looks_at_the_bucket(both: Machines) -> None:
     assert (away["status"], "AWS_ENDPOINT_URL" in away["helps"]) == ("bad", True)
 
 
+def test_an_installation_moves_from_its_folder_into_a_bucket(store: Store, tmp_path: Path) -> None:
+    """After which another machine has all of it, and the folder is no more than its copies."""
+    folder, database = tmp_path / "here", f"sqlite:///{tmp_path / 'here' / 'descent.db'}"
+    folder.mkdir()
+    own = Service(folder, database, worker_slots="1")
+    try:
+        own.start()
+        dataset = own.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
+        model = own.wait(own.submit(dataset_id=dataset, **JOB)["id"])["model_id"]
+        expected = own.weights(model)
+    finally:
+        own.close()
+    into = {"DESCENT_BLOBS_URL": "s3://descent-test/some/where/moved", **store.environment}
+    for n_files in ("4 files", "0 files"):
+        command = [sys.executable, "-m", "app.fill_bucket"]
+        done = subprocess.run(command, cwd=ROOT, env=own.environment | into, capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(n_files), done.stdout
+    (tmp_path / "there").mkdir()
+    there = Service(tmp_path / "there", database)
+    there.environment |= into
+    try:
+        there.start_api()
+        assert there.weights(model) == expected
+        assert there.http.get(f"/v1/datasets/{dataset}/content").content == PENGUINS.read_bytes()
+        assert there.http.get(f"/v1/datasets/{dataset}/rows").status_code == 200
+        assert there.http.delete(f"/v1/models/{model}").status_code == 204
+    finally:
+        there.close()
+    assert not [key for key in store.objects() if key.startswith("moved/models/")]
+
+
 def test_a_folder_elsewhere_is_named_by_url(tmp_path: Path) -> None:
     elsewhere = tmp_path / "else where"
     own = tmp_path / "own"
