@@ -3,10 +3,12 @@
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,7 @@ PARTS_AT_ONCE = 4
 MOST_PARTS = 9_000  # S3 takes 10,000
 CONNECT_S, ASK_S, TRANSFER_S = 3, 10, 30
 RETRIES, RETRY_S = 2, 10
+JUST_S = 5
 HASH = "sha256"
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
@@ -42,11 +45,17 @@ class Bucket:
     def __init__(self, name: str, prefix: str) -> None:
         self._questions = _open(name, prefix, ASK_S)
         self._transfers = _open(name, prefix, TRANSFER_S)
+        self._failed_at = -inf
+
+    @property
+    def has_just_failed(self) -> bool:
+        """Whether a call was in vain a moment ago: what can be left for later is better left."""
+        return time.monotonic() - self._failed_at < JUST_S
 
     def put(self, key: str, path: Path, digest: str) -> None:
         """Store a file as an object, in place of what has that key: whole or not at all."""
         part_bytes = max(PART_BYTES, path.stat().st_size // MOST_PARTS)
-        with path.open("rb") as file, _told():
+        with path.open("rb") as file, self._told():
             obstore.put(
                 self._transfers,
                 key,
@@ -65,7 +74,7 @@ class Bucket:
         start = 0
         while True:
             # In pieces, each a request of its own: one request for all would have to be allowed hours.
-            with _told():
+            with self._told():
                 try:
                     found = obstore.get(self._transfers, key, options={"range": (start, start + PART_BYTES)})
                 except BaseError as error:
@@ -75,29 +84,40 @@ class Bucket:
                 piece = bytes(found.bytes())
             write(piece)
             start += len(piece)
-            if start >= found.meta["size"]:
+            if not piece or start >= found.meta["size"]:
                 digest = found.attributes.get(HASH)
                 return None if digest is None else str(digest)
 
     def size_of(self, key: str) -> int | None:
         """Give the size of an object; None if it is not there."""
         try:
-            with _told():
+            with self._told():
                 return obstore.head(self._questions, key)["size"]
         except FileNotFoundError:
             return None
 
     def delete(self, key: str) -> None:
         """Remove an object; it is no fault if it is gone already."""
-        with _told():
+        with self._told():
             obstore.delete(self._questions, key)
 
     def stored(self, folder: str) -> Iterator[tuple[str, float]]:
         """Give the keys of a folder, and when each was stored, in seconds since 1970."""
-        with _told():
+        with self._told():
             for some in obstore.list(self._questions, folder):
                 for one in some:
                     yield one["path"], one["last_modified"].timestamp()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell what the store says as one of our errors. A bucket that is not there is no blob that is not there."""
+        try:
+            yield
+        except (BaseError, FileNotFoundError) as error:
+            if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+                raise
+            self._failed_at = time.monotonic()
+            raise BlobsAway(_in_short(error)) from None
 
 
 def examine(name: str, prefix: str) -> None:
@@ -135,19 +155,6 @@ def _open(name: str, prefix: str, timeout_s: int) -> S3Store:
         "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=1), "base": 2},
     }
     return S3Store(name, prefix=prefix or None, client_options=client, retry_config=retries)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell what the store says as one of our errors. A bucket that is not there is no blob that is not there."""
-    try:
-        yield
-    except BaseError as error:
-        raise BlobsAway(_in_short(error)) from None
-    except FileNotFoundError as error:
-        if "NoSuchBucket" in str(error):
-            raise BlobsAway(_in_short(error)) from None
-        raise
 
 
 def _in_short(error: Exception) -> str:

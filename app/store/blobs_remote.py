@@ -84,7 +84,7 @@ class RemoteBlobs(Blobs):
         """Remove a blob. From a bucket that is away it is swept later: no row names it any more."""
         self._cache.forget(key)
         super().delete(key)
-        _or_leave(key, lambda: self._bucket.delete(key))
+        self._remove_or_leave(key, lambda: self._bucket.delete(key))
 
     def delete_folder(self, folder: str) -> None:
         """Remove every blob of a folder, as `delete` does."""
@@ -95,7 +95,7 @@ class RemoteBlobs(Blobs):
                 self._bucket.delete(key)
 
         super().delete_folder(folder)
-        _or_leave(folder, delete_all)
+        self._remove_or_leave(folder, delete_all)
 
     def stored(self, folder: str) -> Iterator[tuple[str, float]]:
         """Give the keys of a folder of the bucket, and when each was stored."""
@@ -129,9 +129,10 @@ class RemoteBlobs(Blobs):
             self._cache.forget(key)
             path.unlink(missing_ok=True)
 
-
-def _or_leave(key: str, remove: Callable[[], None]) -> None:
-    try:
-        remove()
-    except (BlobsAway, FileNotFoundError) as error:
-        log.warning("%s is left to be swept: %s", key, error)
+    def _remove_or_leave(self, key: str, remove: Callable[[], None]) -> None:
+        try:
+            if self._bucket.has_just_failed:
+                raise BlobsAway("the bucket has just failed")
+            remove()
+        except (BlobsAway, FileNotFoundError) as error:
+            log.warning("%s is left to be swept: %s", key, error)
