@@ -112,7 +112,16 @@ class Store:
         }
 
     def freeze(self) -> None:
+        """Stop it where it is; when this returns, none of its threads goes on."""
         self._process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + 30
+        while not self.is_frozen():
+            assert time.monotonic() < deadline, "it does not stop"
+            time.sleep(0.01)
+
+    def is_frozen(self) -> bool:
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/stat")
+        return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
     def thaw(self) -> None:
         self._process.send_signal(signal.SIGCONT)

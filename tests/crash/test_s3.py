@@ -142,6 +142,7 @@ def test_a_bucket_that_hangs_is_not_waited_for_for_ever(both: Machines) -> None:
     both.store.freeze()
     started = time.monotonic()
     answer = both.api.http.post("/v1/datasets", params={"name": "a.csv"}, content=b"a,b\n1,2\n3,4\n")
+    assert both.store.is_frozen(), "nobody else woke it"
     problem(answer, 503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
     assert time.monotonic() - started < 60
