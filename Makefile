@@ -3,6 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+S3 := .venv-s3
 PIP := $(BIN)/pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -28,7 +29,14 @@ $(VENV)/dev.stamp: requirements/dev.txt
 serve: $(VENV)/serve.stamp ## Start API, worker and page on this machine.
 	@exec $(BIN)/python -m app
 
-test: $(VENV)/dev.stamp ## Run the whole test suite.
+# A server that speaks S3, apart from our own packages: it wants others of them. The tests of the store start it.
+$(S3)/s3.stamp: requirements/s3.txt
+	@test -x $(S3)/bin/python || $(PYTHON) -m venv $(S3)
+	@echo "Setting up the S3 server of the tests (once) ..."
+	@$(S3)/bin/pip -qq --disable-pip-version-check install --require-hashes -r requirements/s3.txt
+	@touch $@
+
+test: $(VENV)/dev.stamp $(S3)/s3.stamp ## Run the whole test suite.
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/dev.stamp ## Format, lint, types, import rules, tests without a service: under a minute.
@@ -69,7 +77,8 @@ lock: $(VENV)/dev.stamp ## Pin the newest packages that pyproject.toml allows; n
 	@$(PINS) pyproject.toml --extra fast -o requirements/serve.txt
 	@$(PINS) pyproject.toml --extra fast --group dev -o requirements/dev.txt
 	@$(PINS) -c requirements/dev.txt --group browser -o requirements/browser.txt
+	@$(PINS) --group s3 -o requirements/s3.txt
 	@$(PINS) --group bench -o requirements/bench.txt
 
 clean: ## Remove what was set up; data are kept.
-	@rm -rf $(VENV) $(BENCH) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(BENCH) $(S3) .mypy_cache .ruff_cache .pytest_cache .hypothesis

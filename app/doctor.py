@@ -11,7 +11,7 @@ from typing import Any
 
 from app.queue.life import workers_alive
 from app.settings import GIB, Settings, settings
-from app.store.faults import DATABASE_DOWN
+from app.store.faults import DATABASE_DOWN, BlobsAway
 from app.store.schema import is_current
 from app.store.session import Database
 from app.worker.machine import blas_kernel
@@ -19,7 +19,7 @@ from app.worker.machine import blas_kernel
 OLDEST = (3, 11)
 LITTLE_ROOM_BYTES = GIB
 NEEDED = (
-    "alembic", "dbos", "fastapi", "httpx", "numpy", "onnx", "onnxruntime", "polars", "psycopg", "pydantic",
+    "alembic", "dbos", "fastapi", "httpx", "numpy", "obstore", "onnx", "onnxruntime", "polars", "psycopg", "pydantic",
     "pydantic-settings", "rich", "safetensors", "sqlalchemy", "typer", "uvicorn",
 )  # fmt: skip
 FAST = ("numba",)
@@ -64,10 +64,27 @@ def database(configured: Settings) -> Finding:
 
 def blobs(configured: Settings) -> Finding:
     """Whether files can be written."""
+    if configured.bucket is not None:
+        return _bucket(*configured.bucket)
     folder = configured.blob_dir
     if not folder.exists():
         return None, f"none yet in {folder}", "The folder is made by `descent serve`."
     return os.access(folder, os.W_OK), f"{folder} can be written", f"Give this user the right to write to {folder}."
+
+
+def _bucket(name: str, prefix: str) -> Finding:
+    """Whether objects can be written, read and removed."""
+    from app.store.blobs_bucket import examine  # only now: its package may be what is missing
+
+    try:
+        examine(name, prefix)
+    except (BlobsAway, ValueError) as error:
+        said = str(error)
+        if "NoSuchBucket" in said:
+            return False, f"there is no bucket {name}", "Make the bucket, or mend DESCENT_BLOBS_URL."
+        helps = "Mend AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION or AWS_ENDPOINT_URL, or what the key may do."
+        return False, f"bucket {name} cannot be used: {said}", helps
+    return True, f"bucket {name} can be written and read", ""
 
 
 def workers(configured: Settings) -> Finding:

@@ -175,6 +175,14 @@ class Unavailable(DescentError):
     title = "Service unavailable"
 
 
+class DamagedFile(DescentError):
+    """What is stored does not have the hash that it was stored with: it is not used."""
+
+    status = 500
+    code = "damaged_file"
+    title = "Damaged file"
+
+
 class StorageFull(DescentError):
     """There is no room on the disk of the files or of the database; what is stored is not touched."""
 

@@ -4,8 +4,9 @@ import os
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "DESCENT_"
@@ -39,6 +40,14 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path("data"), description="Folder of the embedded database and of the stored files.")
     database_url: SecretStr | None = Field(
         default=None, description="PostgreSQL address; without one, SQLite in `data_dir`. Secret: it holds a password."
+    )
+    blobs_url: str | None = Field(
+        default=None,
+        description="Where uploads and weights are: `s3://bucket/prefix` (with the usual AWS_… variables) or `file:///folder`; "
+        "without it, a folder in `data_dir`.",
+    )
+    blob_cache_bytes: Bytes = Field(
+        default=10 * GIB, description="Most copies of what is in S3 that each machine keeps in its `data_dir`."
     )
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8000, ge=0, le=65535)
@@ -91,6 +100,18 @@ class Settings(BaseSettings):
             raise ValueError(f"unknown setting {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
         return self
 
+    @field_validator("blobs_url")
+    @classmethod
+    def _known_store(cls, url: str | None) -> str | None:
+        """Refuse what would otherwise be found wrong by the first upload."""
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        is_s3, is_folder = parts.scheme == "s3" and parts.netloc, parts.scheme == "file" and parts.path.strip("/")
+        if not (is_s3 or (is_folder and parts.netloc in {"", "localhost"})) or parts.query or parts.fragment:
+            raise ValueError("give s3://bucket, s3://bucket/prefix or file:///folder")
+        return url
+
     @property
     def database(self) -> str:
         """SQLAlchemy's address of the database."""
@@ -100,8 +121,18 @@ class Settings(BaseSettings):
 
     @property
     def blob_dir(self) -> Path:
-        """Where uploads and weights are stored."""
+        """Where uploads and weights are stored, or the copies of what is in a bucket."""
+        if self.blobs_url is not None and self.blobs_url.startswith("file:"):
+            return Path(unquote(urlsplit(self.blobs_url).path))
         return self.data_dir.resolve() / "blobs"
+
+    @property
+    def bucket(self) -> tuple[str, str] | None:
+        """Name and prefix of the bucket where uploads and weights are stored; None: they are in a folder."""
+        if self.blobs_url is None or not self.blobs_url.startswith("s3:"):
+            return None
+        parts = urlsplit(self.blobs_url)
+        return parts.netloc, unquote(parts.path).strip("/")
 
 
 @cache

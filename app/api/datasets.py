@@ -158,14 +158,13 @@ def get_dataset(request: Request, session: Reading, owner: Owner, dataset_id: st
 @router.get("/{dataset_id}/rows", response_model=Rows)
 def preview_dataset(
     installed: Installed,
-    session: Reading,
     owner: Owner,
     dataset_id: str,
     limit: Annotated[int, Query(ge=1, le=1000, description="Rows.")] = 20,
     offset: Annotated[int, Query(ge=0, le=2**53, description="Rows to leave out before the first one.")] = 0,
 ) -> Rows:
     """Give rows of a dataset, as they were understood; none past its end."""
-    return datasets.rows(installed, session, owner, dataset_id, limit=limit, offset=offset)
+    return datasets.rows(installed, owner, dataset_id, limit=limit, offset=offset)
 
 
 @router.get("/{dataset_id}/profile", response_model=Profile)
@@ -187,11 +186,9 @@ def profile_dataset(
 
 
 @router.get("/{dataset_id}/content", response_class=Response, responses={200: {"content": CONTENTS}})
-def download_dataset(
-    request: Request, installed: Installed, session: Reading, owner: Owner, dataset_id: str
-) -> Response:
+def download_dataset(request: Request, installed: Installed, owner: Owner, dataset_id: str) -> Response:
     """Give the bytes back as they were sent. Takes `Range`, and `If-Range` with the `ETag`."""
-    dataset, path = datasets.content(installed, session, owner, dataset_id)
+    dataset, path = datasets.content(installed, owner, dataset_id)
     sent_as, name = media_type(dataset), file_name(dataset)
     return download(request, path, sha256=dataset.sha256, file_name=name, media_type=sent_as)
 

@@ -45,7 +45,10 @@ _PROBLEMS = {
     416: ("RangeNotSatisfiable", "The `Range` lies outside of the file; `Content-Range` has its size."),
     422: ("InvalidRequest", "The request was read and cannot be done as it is; `errors` lists every reason."),
     500: ("InternalError", "A fault of this service; it is in its log."),
-    503: ("Unavailable", "The database does not answer; the same request may pass after `Retry-After` seconds."),
+    503: (
+        "Unavailable",
+        "The database, or the store of the files, does not answer; the same request may pass after `Retry-After` seconds.",
+    ),
     507: ("StorageFull", "There is no room left to store it; nothing was stored."),
 }
 _TEXT = {"schema": {"type": "string"}}

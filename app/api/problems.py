@@ -132,8 +132,10 @@ async def _outside(_request: Request, error: Exception) -> Response:
         return await _descent_error(_request, StorageFull("There is no room left to store it; nothing was stored."))
     if not is_passing(error):
         raise error
-    log.warning("the database or the disk does not answer: %s", error)
-    unavailable = Unavailable("The database or the disk does not answer; the same request may pass later.")
+    log.warning("the database, the disk or the store of the files does not answer: %s", error)
+    unavailable = Unavailable(
+        "The database, the disk or the store of the files does not answer; the same request may pass later."
+    )
     return await _descent_error(_request, unavailable)
 
 

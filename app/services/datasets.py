@@ -74,14 +74,14 @@ def store_files(
         raise UnreadableTable("The body is empty.", code="empty_dataset")
     blob.flush()
     dataset_id = new_id("ds")
-    table = table_path(installation, dataset_id)
+    table = installation.blobs.path(contents.table(dataset_id))
     table.parent.mkdir(parents=True, exist_ok=True)
     try:
         summary = reader.read_table(blob.path, format, kinds, table, Limits.of(installation.settings), options)
         blob.publish(installation.blobs.path(contents.staged(dataset_id)))
+        contents.save(installation.blobs, dataset_id, blob.sha256)
     except BaseException:
-        installation.blobs.delete(contents.staged(dataset_id))
-        installation.blobs.delete(f"datasets/{dataset_id}/table.arrow")
+        installation.blobs.delete_folder(f"datasets/{dataset_id}")
         raise
     return DatasetRow(
         id=dataset_id,
@@ -109,22 +109,24 @@ def newest(session: Session, owner: str, *, cursor: str | None, limit: int) -> P
     return Page(items=[describe(row) for row in page.items], next_cursor=page.next_cursor)
 
 
-def rows(installation: Installation, session: Session, owner: str, dataset_id: str, *, limit: int, offset: int) -> Rows:
+def rows(installation: Installation, owner: str, dataset_id: str, *, limit: int, offset: int) -> Rows:
     """Give some rows of a dataset.
 
     Raises:
         InvalidRequest: They have too many cells for one answer.
     """
-    most = MAX_CELLS_SHOWN // len(find(session, owner, dataset_id).columns)
+    with installation.database.reading() as session:
+        most = MAX_CELLS_SHOWN // len(find(session, owner, dataset_id).columns)
     if limit > most:
         message = f"The dataset has so many columns that at most {most:,} rows are given at once."
         raise InvalidRequest(message, [Fault("?limit", message, "too_many_cells")])
     return Rows(items=installation.tables.preview(table_path(installation, dataset_id), limit, offset=offset))
 
 
-def content(installation: Installation, session: Session, owner: str, dataset_id: str) -> tuple[Dataset, Path]:
+def content(installation: Installation, owner: str, dataset_id: str) -> tuple[Dataset, Path]:
     """Give a dataset and the file of the bytes as they were sent."""
-    row = find(session, owner, dataset_id)
+    with installation.database.reading() as session:
+        row = find(session, owner, dataset_id)
     return describe(row), contents.path(installation.blobs, row)
 
 
@@ -157,8 +159,8 @@ def describe(row: DatasetRow) -> Dataset:
 
 
 def table_path(installation: Installation, dataset_id: str) -> Path:
-    """Where the table is that was read from the bytes."""
-    return installation.blobs.path(f"datasets/{dataset_id}/table.arrow")
+    """Give the file of the table that was read from the bytes."""
+    return installation.blobs.get(contents.table(dataset_id))
 
 
 def add(installation: Installation, session: Session, row: DatasetRow) -> Dataset:

@@ -119,7 +119,7 @@ def _pair(installation: Installation, owner: str, model_id: str, dataset_id: str
     return _Pair(
         model,
         dataset,
-        Subject(network, models.npz_path(installation, model_id), model.dtype, fitted, loss, loss_parameters),
+        Subject(network, models.npz_path(installation, model), model.dtype, fitted, loss, loss_parameters),
     )
 
 

@@ -2,21 +2,21 @@
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.contract.jobs import ResolvedNetwork
 from app.contract.models import FileCheck, Versions, WeightsFormat, Which
-from app.errors import ExportFailed, NotFound, Unavailable
+from app.errors import DamagedFile, ExportFailed, NotFound, Unavailable
 from app.exports.process import Exported, Order
 from app.services.installation import Installation
 from app.services.specs import network_spec
+from app.store import contents
 from app.store import models as store
+from app.store.hashes import Hashes
 from app.store.tables import ModelRow
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEPT_HASHES = 1024
 TURN_S = 20.0
 
 
@@ -49,33 +48,7 @@ class _Stored:
     sha256: str
 
 
-class _Hashes:
-    """Hashes of files that did not change since they were computed, going by what the file system says of them."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[tuple[Any, ...], str] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def of(self, path: Path) -> str | None:
-        """Give the SHA-256 of a file; None if it is not there."""
-        try:
-            with path.open("rb") as file:
-                found = path.stat()
-                key = (path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-                with self._lock:
-                    if key in self._known:
-                        return self._known[key]
-                sha256 = file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
-            return None
-        with self._lock:
-            self._known[key] = sha256
-            while len(self._known) > KEPT_HASHES:
-                self._known.popitem(last=False)
-        return sha256
-
-
-_hashes = _Hashes()
+_hashes = Hashes()
 _one_at_a_time = threading.Lock()
 
 
@@ -137,8 +110,13 @@ def _ready(installation: Installation, row: ModelRow, format: WeightsFormat, whi
     stored = _stored(row, which)
     name = f"{stored.stem}.{format}"
     record = (row.exports or {}).get(name)
-    path = installation.blobs.path(f"models/{row.id}/{name}")
-    if record is None or not record["ok"] or _hashes.of(path) != record["sha256"]:
+    if record is None or not record["ok"]:
+        return None
+    try:
+        path = installation.blobs.get(f"models/{row.id}/{name}", sha256=record["sha256"])
+    except DamagedFile:
+        return None
+    if _hashes.of(path) != record["sha256"]:
         return None
     suffix = "" if which is None else f".{which}"
     return WeightsFile(path, record["sha256"], f"{_file_name(row)}{suffix}.{format}")
@@ -152,11 +130,15 @@ def _file_name(row: ModelRow) -> str:
 
 def _export(installation: Installation, row: ModelRow, stored: _Stored, format: WeightsFormat) -> None:
     """Write and check a file, and note what was found. A file that is not right leaves nothing but the note."""
-    npz = installation.blobs.path(f"models/{row.id}/{stored.stem}.npz")
-    target = npz.with_suffix(f".{format}")
+    try:
+        npz = installation.blobs.get(f"models/{row.id}/{stored.stem}.npz", sha256=stored.sha256)
+    except DamagedFile as error:
+        raise ExportFailed(error.detail) from None
+    key = f"models/{row.id}/{stored.stem}.{format}"
+    target = installation.blobs.path(key)
     if not npz.exists():
         raise ExportFailed("The stored weights are not there any more.")
-    table = row.dataset_id and installation.blobs.path(f"datasets/{row.dataset_id}/table.arrow")
+    table = row.dataset_id and installation.blobs.get(contents.table(row.dataset_id))
     network = network_spec(ResolvedNetwork.model_validate(row.network))
     with installation.blobs.writer(max_bytes=0) as upload:
         written = npz if target == npz else upload.path
@@ -166,11 +148,12 @@ def _export(installation: Installation, row: ModelRow, stored: _Stored, format: 
         exported, checked = export(installation, order, row.id)
         if checked.ok and target != npz:
             upload.publish(target)
+            installation.blobs.save(key, sha256=exported.sha256)
     record = {**vars(checked), "sha256": exported.sha256, "size_bytes": exported.size_bytes}
     with installation.database.transaction() as session:
         is_there = store.note_export(session, row, target.name, record)
     if not is_there and target != npz:  # the model was deleted meanwhile
-        installation.blobs.delete(f"models/{row.id}/{target.name}")
+        installation.blobs.delete_folder(f"models/{row.id}")
     refuse_wrong(checked, format, row.id)
 
 
@@ -209,7 +192,5 @@ def versions(row: ModelRow) -> Versions | None:
 
 
 def delete_files(installation: Installation, row: ModelRow) -> None:
-    """Remove what is on disk of a model."""
-    for stem in ("weights", *Which):
-        for format in WeightsFormat:
-            installation.blobs.delete(f"models/{row.id}/{stem}.{format}")
+    """Remove what is stored of a model."""
+    installation.blobs.delete_folder(f"models/{row.id}")

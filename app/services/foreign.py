@@ -65,7 +65,7 @@ def create(installation: Installation, request: RequestKey, model: ModelCreate, 
         kept = not answer.replayed
     finally:
         if not kept:
-            installation.blobs.delete(key)
+            installation.blobs.delete_folder(f"models/{row.id}")
     return answer
 
 

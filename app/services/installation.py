@@ -8,6 +8,7 @@ from app.exports.process import Exporter
 from app.queue.jobs import JobQueue
 from app.settings import Settings
 from app.store.blobs import Blobs
+from app.store.blobs_by_url import open_blobs
 from app.store.changes import Changes
 from app.store.session import Database
 from app.tables.reader import TableReader
@@ -41,7 +42,7 @@ class Installation:
         return cls(
             settings=settings,
             database=database,
-            blobs=Blobs(settings.blob_dir),
+            blobs=open_blobs(settings),
             queue=JobQueue(database),
             uploads=reader(),
             tables=reader(),

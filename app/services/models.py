@@ -111,7 +111,7 @@ def named_weights(installation: Installation, row: ModelRow) -> dict[str, NDArra
         NotFound: The model was deleted since its row was read.
     """
     try:
-        return from_npz(npz_path(installation, row.id).read_bytes())
+        return from_npz(npz_path(installation, row).read_bytes())
     except FileNotFoundError:
         raise NotFound("There is no such model.") from None
 
@@ -190,6 +190,6 @@ def describe(row: ModelRow) -> Model:
     )
 
 
-def npz_path(installation: Installation, model_id: str) -> Path:
-    """Where a model's own weights are."""
-    return installation.blobs.path(f"models/{model_id}/weights.npz")
+def npz_path(installation: Installation, row: ModelRow) -> Path:
+    """Give the file of a model's own weights."""
+    return installation.blobs.get(f"models/{row.id}/weights.npz", sha256=row.sha256)

@@ -165,7 +165,7 @@ def complete(installation: Installation, owner: str, upload_id: str) -> Answer:
         dataset = _make_dataset(installation, row, file)
     finally:
         file.close()
-    installation.blobs.delete(_key(row.id))
+    installation.blobs.discard(_key(row.id))
     return Answer.of(dataset.id, dataset)
 
 
@@ -173,7 +173,7 @@ def delete(installation: Installation, owner: str, upload_id: str) -> None:
     """Give an upload up. A dataset that was made from it stays."""
     with installation.database.transaction() as session:
         store.remove(session, _find(session, owner, upload_id, lock=True).id)
-    installation.blobs.delete(_key(upload_id))
+    installation.blobs.discard(_key(upload_id))
 
 
 def sweep_expired(installation: Installation) -> None:
@@ -183,7 +183,7 @@ def sweep_expired(installation: Installation) -> None:
     for upload_id in ids:
         with installation.database.transaction() as session:
             store.remove(session, upload_id)
-        installation.blobs.delete(_key(upload_id))
+        installation.blobs.discard(_key(upload_id))
 
 
 def _key(upload_id: str) -> str:

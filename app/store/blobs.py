@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,8 +30,35 @@ class Blobs:
                 sync_folder(made)
 
     def path(self, key: str) -> Path:
-        """Where the blob `key` is."""
+        """Where this machine keeps the blob `key`, or is to write it."""
         return self.folder / key
+
+    def get(self, key: str, *, sha256: str | None = None) -> Path:  # noqa: ARG002 - a store is held against it
+        """Give the file of a blob, to be read; there is no such file if there is no such blob.
+
+        Args:
+            sha256: What it is to have, where that is known.
+
+        Raises:
+            BlobsAway: It is in a store that does not answer.
+            DamagedFile: The store gave other bytes than it was given.
+        """
+        return self.path(key)
+
+    def save(self, key: str, *, sha256: str | None = None, written_as: str | None = None) -> None:
+        """Have every machine find a blob that this one has written; here there is nothing to do.
+
+        Args:
+            sha256: Of the bytes; None: it is computed.
+            written_as: The key that they have here for now; None: the same.
+        """
+
+    def keep(self, key: str, *, sha256: str, written_as: str) -> None:
+        """See that what was saved is still there, and save it again if not."""
+
+    def stored(self, folder: str) -> Iterator[tuple[str, float]]:  # noqa: ARG002
+        """Give the keys of a folder of the store, and when each was last changed, in seconds since 1970; here none."""
+        return iter(())
 
     def put(self, key: str, content: bytes) -> None:
         """Store bytes under `key`; on disk when this returns."""
@@ -76,12 +104,19 @@ class Blobs:
         _sync_folders([path])
 
     def delete(self, key: str) -> None:
-        """Remove a blob and its folder if that is empty; it is no fault if it is gone already."""
+        """Remove a blob; it is no fault if it is gone already."""
+        self.path(key).unlink(missing_ok=True)
+
+    def discard(self, key: str) -> None:
+        """Remove a blob that was not saved, and its folder if that is empty."""
         path = self.path(key)
-        with suppress(FileNotFoundError):
-            path.unlink()
+        path.unlink(missing_ok=True)
         with suppress(OSError):
             path.parent.rmdir()
+
+    def delete_folder(self, folder: str) -> None:
+        """Remove every blob of a folder, and the folder."""
+        shutil.rmtree(self.path(folder), ignore_errors=True)
 
 
 class NewBlob:

@@ -1,4 +1,4 @@
-"""What can go wrong outside of us, and passes: the database is away, there is no room on the disk, or it did not answer."""
+"""What can go wrong outside of us, and passes: database or store are away, there is no room on the disk, or it did not answer."""
 
 from psycopg.errors import DiskFull
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -12,6 +12,10 @@ DATABASE_DOWN: tuple[type[Exception], ...] = (OperationalError, InterfaceError, 
 OUTSIDE: tuple[type[Exception], ...] = (DBAPIError, NoConnection, OSError)
 
 
+class BlobsAway(OSError):
+    """The store of the blobs does not answer, or refuses."""
+
+
 def is_full(error: Exception) -> bool:
     """Tell whether there was no room: for a file, in SQLite's, or on PostgreSQL's disk."""
     if isinstance(error, DBAPIError):
@@ -22,4 +26,4 @@ def is_full(error: Exception) -> bool:
 def is_passing(error: Exception) -> bool:
     """Tell whether the same may go well later."""
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    return lost or isinstance(error, DATABASE_DOWN) or is_full(error) or is_broken(error)
+    return lost or isinstance(error, (*DATABASE_DOWN, BlobsAway)) or is_full(error) or is_broken(error)

@@ -16,7 +16,7 @@ from types import FrameType
 from app.queue.tickets import read
 from app.settings import settings
 from app.store import jobs as store
-from app.store.blobs import Blobs
+from app.store.blobs_by_url import open_blobs
 from app.store.faults import DATABASE_DOWN
 from app.store.session import Database
 from app.worker.parts import Parts
@@ -48,7 +48,7 @@ def main() -> None:
     configured = settings()
     parts = Parts(
         database=Database(configured.database),
-        blobs=Blobs(configured.blob_dir),
+        blobs=open_blobs(configured),
         attempts=configured.attempts,
         stopping=stopping.is_set,
     )

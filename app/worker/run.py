@@ -17,10 +17,11 @@ from typing import Any
 from app.contract.jobs import JobKind, Resolved, Status, StoppedBecause
 from app.contract.models import Which
 from app.contract.preprocessing import DatasetValidation
+from app.errors import DamagedFile
 from app.exports.weights import from_npz
 from app.services.specs import network_spec, training_spec
 from app.settings import MIB
-from app.store import checkpoints
+from app.store import checkpoints, contents
 from app.store import datasets as stored_datasets
 from app.store import jobs as store
 from app.store.disk import is_broken
@@ -95,6 +96,8 @@ def _run(parts: Parts, job_id: str, hand_over: int | None, *, counts: bool) -> O
         log.warning("job %s: another run has it", job_id)
     except MemoryError:
         end_by_name(parts, row, "out_of_memory", OUT_OF_MEMORY)
+    except DamagedFile as error:
+        end_by_name(parts, row, "storage_error", error.detail)
     except Exception as error:
         if is_passing(error):
             raise
@@ -200,7 +203,7 @@ class _Run:
         return self._hash_of(session, validation.dataset_id) if isinstance(validation, DatasetValidation) else None
 
     def _table(self, dataset_id: str) -> Path:
-        return self.parts.blobs.path(f"datasets/{dataset_id}/table.arrow")
+        return self.parts.blobs.get(contents.table(dataset_id))
 
     def _pull(self, rows: Rows, validation: Rows | None) -> StoppedBecause | Outcome:
         """Pull epochs; say why the training ended, or how the run did if the training is to go on."""

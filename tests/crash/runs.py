@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from app.settings import settings
-from app.store.blobs import Blobs
+from app.store.blobs_by_url import open_blobs
 from app.store.session import Database
 from app.worker.parts import Parts
 from app.worker.run import run
@@ -141,7 +141,7 @@ def _run(job_id: str, folder: Path) -> None:
             os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
         logging.basicConfig(filename=folder / f"{os.getpid()}.log", level=logging.INFO)
         configured = settings()
-        parts = Parts(Database(configured.database), Blobs(configured.blob_dir), ATTEMPTS, stopping=lambda: False)
+        parts = Parts(Database(configured.database), open_blobs(configured), ATTEMPTS, stopping=lambda: False)
         outcome = run(parts, job_id)
         (folder / f"{os.getpid()}.outcome").write_text(outcome)
         code = 0

@@ -18,6 +18,7 @@ POINTS = {
     # The last act of each transaction is not yet committed; then the whole verb is done, and only the answer is missing.
     "job stored": ("app.services.submit", "once", AFTER),
     "job committed": ("app.services.submit", "submit", AFTER),
+    "bytes saved": ("app.store.contents", "save", AFTER),
     "dataset stored": ("app.services.datasets", "once", AFTER),
     "dataset committed": ("app.services.datasets", "create", AFTER),
     "fork committed": ("app.services.forks", "fork", AFTER),

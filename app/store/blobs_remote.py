@@ -1,0 +1,138 @@
+"""Blobs in a bucket that all machines share. The folder of each machine is where blobs are made, and keeps copies of them.
+
+A blob is written and hashed here first, and put into the bucket before its row is committed. What is read is fetched whole,
+and held against its hash: the one that its row knows, or the one that the bucket keeps with each object.
+"""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from app.errors import DamagedFile
+from app.store.blobs import Blobs
+from app.store.blobs_bucket import Bucket
+from app.store.blobs_cache import Cache
+from app.store.faults import BlobsAway
+
+LOCKS = 64
+
+log = logging.getLogger(__name__)
+
+
+class RemoteBlobs(Blobs):
+    """Blobs in a bucket, with copies in a folder.
+
+    Args:
+        folder: This machine's; several of its processes may share it.
+        bucket: Where the blobs are.
+        max_copies_bytes: Most copies that the folder keeps.
+    """
+
+    def __init__(self, folder: Path, bucket: Bucket, max_copies_bytes: int) -> None:
+        super().__init__(folder)
+        self._bucket = bucket
+        self._cache = Cache(folder, max_copies_bytes)
+        self._locks = [threading.Lock() for _ in range(LOCKS)]
+
+    def get(self, key: str, *, sha256: str | None = None) -> Path:
+        """Give a copy that is whole, fetched if need be. It may be opened in the next minutes."""
+        path = self.path(key)
+        with self._locks[hash(key) % LOCKS]:  # what several threads want is fetched once
+            if not self._cache.has(key, sha256):
+                self._fetch(key, sha256)
+        return path
+
+    def save(self, key: str, *, sha256: str | None = None, written_as: str | None = None) -> None:
+        """Put a blob into the bucket."""
+        path = self.path(written_as or key)
+        digest = sha256 or self._cache.hash_file(path)
+        self._bucket.put(key, path, digest)
+        if written_as is None:
+            self._cache.note(key, digest)
+            self._cache.make_room(path.stat().st_size)
+
+    def keep(self, key: str, *, sha256: str, written_as: str) -> None:
+        """See that what was saved is still in the bucket; from now on, what has this key here is a copy."""
+        path = self.path(written_as)
+        size_bytes = path.stat().st_size
+        if self._bucket.size_of(key) != size_bytes:
+            self._bucket.put(key, path, sha256)
+        self._cache.note(key, sha256)
+        self._cache.make_room(size_bytes)
+
+    def put_all(self, contents: Iterable[tuple[str, bytes]]) -> None:
+        """Store blobs here and in the bucket, one after the other."""
+        keys: list[str] = []
+
+        def noted() -> Iterator[tuple[str, bytes]]:
+            for key, content in contents:
+                keys.append(key)
+                yield key, content
+
+        super().put_all(noted())
+        try:
+            for key in keys:
+                self.save(key)
+        except BaseException:
+            for key in keys:
+                self.path(key).unlink(missing_ok=True)
+            raise
+
+    def delete(self, key: str) -> None:
+        """Remove a blob. From a bucket that is away it is swept later: no row names it any more."""
+        self._cache.forget(key)
+        super().delete(key)
+        self._remove_or_leave(key, lambda: self._bucket.delete(key))
+
+    def delete_folder(self, folder: str) -> None:
+        """Remove every blob of a folder, as `delete` does."""
+
+        def delete_all() -> None:
+            for key, _ in self._bucket.stored(folder):
+                self._cache.forget(key)
+                self._bucket.delete(key)
+
+        super().delete_folder(folder)
+        self._remove_or_leave(folder, delete_all)
+
+    def stored(self, folder: str) -> Iterator[tuple[str, float]]:
+        """Give the keys of a folder of the bucket, and when each was stored."""
+        return self._bucket.stored(folder)
+
+    def _fetch(self, key: str, sha256: str | None) -> None:
+        """Fetch a blob, a second time if it is not whole: it may have been replaced meanwhile."""
+        for _ in range(2):
+            with self.writer(max_bytes=sys.maxsize) as blob:
+                try:
+                    stored_with = self._bucket.get(key, blob.write)
+                except FileNotFoundError:
+                    self._drop_damaged(key, sha256)
+                    return
+                if blob.sha256 == (sha256 or stored_with):
+                    blob.flush()
+                    self._cache.note(key, blob.sha256)
+                    path = self.path(key)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    blob.path.replace(path)
+                    self._cache.make_room(blob.size_bytes)
+                    return
+        log.error("%s has the hash %s, was stored with %s, and should have %s", key, blob.sha256, stored_with, sha256)
+        raise DamagedFile("A stored file is damaged: it does not have the hash that it was stored with.")
+
+    def _drop_damaged(self, key: str, sha256: str | None) -> None:
+        """Of what the bucket has not, a file that has other bytes than it should is no blob, either."""
+        wanted, path = sha256 or self._cache.hash_of(key), self.path(key)
+        if wanted is not None and path.exists() and self._cache.hash_file(path) != wanted:
+            log.error("%s is not in the bucket, and the copy here is damaged", key)
+            self._cache.forget(key)
+            path.unlink(missing_ok=True)
+
+    def _remove_or_leave(self, key: str, remove: Callable[[], None]) -> None:
+        try:
+            if self._bucket.has_just_failed:
+                raise BlobsAway("the bucket has just failed")
+            remove()
+        except (BlobsAway, FileNotFoundError) as error:
+            log.warning("%s is left to be swept: %s", key, error)
