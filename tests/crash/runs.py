@@ -26,16 +26,16 @@ from tests.service import ROOT, Service
 # A run that is killed before its first record is lost; here that is meant, and no reason to give the job up.
 ATTEMPTS = 10**6
 REFUSED = "another run has it"
+LOG, OUTCOME = "log", "outcome"
 SIGNALS = signal.Signals
 
 
 class Run:
-    """A run in its process."""
+    """A run in its process, and its own folder: process ids are given again before a long torture ends."""
 
     def __init__(self, pid: int, folder: Path) -> None:
         self.pid = pid
-        self._log = folder / f"{pid}.log"
-        self._outcome = folder / f"{pid}.outcome"
+        self._log, self._outcome = folder / LOG, folder / OUTCOME
         self._process: int | None = None
         with suppress(ProcessLookupError):  # it has ended already
             self._process = os.pidfd_open(pid)
@@ -91,9 +91,11 @@ class Runs:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with self._lock:
-            self._process.stdin.write(job_id + "\n")
+            own = self._folder / str(len(self._started))
+            own.mkdir()
+            self._process.stdin.write(f"{own.name} {job_id}\n")
             self._process.stdin.flush()
-            started = Run(int(self._process.stdout.readline()), self._folder)
+            started = Run(int(self._process.stdout.readline()), own)
             self._started.append(started)
         return started
 
@@ -121,14 +123,15 @@ def runs_of(service: Service, folder: Path) -> Iterator[Runs]:
 
 
 def main() -> None:
-    """Fork a run for each job that is named on a line; say its process id."""
+    """Fork a run for each line, which names its folder and its job; say its process id."""
     folder = Path(sys.argv[1])
     warm_all()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that end
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
-            _run(line.strip(), folder)
+            name, job_id = line.split()
+            _run(job_id, folder / name)
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()
 
@@ -139,11 +142,11 @@ def _run(job_id: str, folder: Path) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for descriptor in (0, 1):
             os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
-        logging.basicConfig(filename=folder / f"{os.getpid()}.log", level=logging.INFO)
+        logging.basicConfig(filename=folder / LOG, level=logging.INFO)
         configured = settings()
         parts = Parts(Database(configured.database), open_blobs(configured), ATTEMPTS, stopping=lambda: False)
         outcome = run(parts, job_id)
-        (folder / f"{os.getpid()}.outcome").write_text(outcome)
+        (folder / OUTCOME).write_text(outcome)
         code = 0
     finally:
         os._exit(code)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.blocks import run_by
 from tests.s3 import Machines, Store, machines, store_in
 from tests.service import PENGUINS, ROOT, Service, problem
 
@@ -201,6 +202,26 @@ def test_the_doctor_looks_at_the_bucket(both: Machines) -> None:
     assert (missing["status"], "bucket" in missing["helps"]) == ("bad", True)
     away = examined(environment | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
     assert (away["status"], "AWS_ENDPOINT_URL" in away["helps"]) == ("bad", True)
+
+
+def test_the_lines_of_the_page_find_database_and_bucket(both: Machines) -> None:
+    (script,) = run_by("operations.md", __file__)
+    environment = both.api.environment
+    places = {
+        "postgresql://descent@database.example/descent": environment["DESCENT_DATABASE_URL"],
+        "s3://my-bucket/descent": environment["DESCENT_BLOBS_URL"],
+        "http://minio.example:9000": environment["AWS_ENDPOINT_URL"],
+        "descent doctor": f"{sys.executable} -m descent doctor --json",
+    }
+    for shown, ours in places.items():
+        assert shown in script
+        script = script.replace(shown, ours)
+    plain = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script], cwd=ROOT, env=plain, capture_output=True, text=True, check=True
+    )
+    found = {one["check"]: one["status"] for one in json.loads(done.stdout)}
+    assert (found["database"], found["blobs"]) == ("ok", "ok")
 
 
 def test_an_installation_moves_from_its_folder_into_a_bucket(store: Store, tmp_path: Path) -> None:

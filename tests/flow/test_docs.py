@@ -1,77 +1,69 @@
 """What the pages tell to type works as it is written."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
+from app.contract.jobs import JobCreate
+from app.contract.problems import Problem
+from tests.blocks import PAGES, PRINTED, blocks, of_the_page, run_page
 from tests.service import ROOT, Service
 
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", *DOCS.glob("*.md")])
-RUN = {"bash", "python"}
-SHOWN = {"json", "text"}
-WITH_THE_CLIENT = {"cli.md", "client.md"}
-"""Pages that `tests/client/test_docs.py` runs."""
-
-
-class Block(NamedTuple):
-    language: str
-    said: str
-    code: str
-
-
-def blocks(page: Path) -> list[Block]:
-    found = re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
-    return [Block(*(info.partition(" ")[::2]), code) for info, code in found]
-
-
-RUNNABLE = [
-    page
-    for page in PAGES
-    if page.name not in WITH_THE_CLIENT and any(block.language in RUN and not block.said for block in blocks(page))
-]
+ELSEWHERE = {"README.md": "flow/test_readme.py", "cli.md": "client/test_docs.py", "client.md": "client/test_docs.py"}
+"""Pages that another test runs, and looks at what they print."""
+RUN_HERE = [page for page in PAGES if page.name not in ELSEWHERE and of_the_page(page)]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", RUN_HERE, ids=lambda page: page.name)
 def test_the_blocks_of_a_page_run_in_order(service: Service, tmp_path: Path, page: Path) -> None:
-    script = ["set -a"]
-    for block in blocks(page):
-        if block.language == "bash" and not block.said:
-            script.append(block.code)
-        elif block.language == "python" and not block.said:
-            script.append(f"{sys.executable} - <<'THE_END'\n{block.code}THE_END")
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    text = "\n".join(script).replace("http://127.0.0.1:8000", str(service.http.base_url).rstrip("/"))
-    done = subprocess.run(
-        ["bash", "-eu", "-c", text],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONWARNINGS": "error"},
-        capture_output=True,
-        text=True,
-        timeout=380,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    run_page(page, service, tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_is_run_or_says_why_not(page: Path) -> None:
+def test_every_block_is_run(page: Path) -> None:
+    for block in blocks(page):
+        if block.language in {PRINTED, "json"}:
+            assert not block.by, block
+        elif block.by == ".ci/run":
+            _is_in_ci(block.code)
+        elif block.by.endswith(".sh"):
+            assert f"tests.blocks {page.name} {block.by}" in (ROOT / block.by).read_text(), block
+            assert block.by in (ROOT / ".ci" / "run").read_text()
+        elif block.by:
+            assert f'run_by("{page.name}", __file__)' in (ROOT / block.by).read_text(), block
+        else:
+            assert block.language in {"bash", "python"}, f"nobody runs {block}"
+            if page not in RUN_HERE:
+                assert "run_page(" in (ROOT / "tests" / ELSEWHERE[page.name]).read_text()
+
+
+def _is_in_ci(code: str) -> None:
+    """Every line of it is a command that `.ci/run` runs."""
+    ci = (ROOT / ".ci" / "run").read_text()
+    for line in code.splitlines():
+        command = line.partition("#")[0].strip()
+        assert re.search(rf"\b{re.escape(command)}( |$)", ci, re.MULTILINE), f".ci/run does not run: {command}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_json_is_what_the_contract_says(page: Path) -> None:
     for block in blocks(page):
         if block.language == "json":
-            json.loads(block.code)
-        elif block.language in RUN:
-            assert not block.said or block.said.startswith("no-run "), block
-        elif block.language != "text":
-            assert block.language == "sh", block
-            assert block.said.startswith("no-run "), block
+            said = json.loads(block.code)
+            kind = Problem if "status" in said else JobCreate
+            assert kind.model_validate(said).model_dump(exclude_unset=True).keys() == said.keys()
+
+
+def test_the_blocks_are_found_however_they_are_fenced(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```bash\na\n```\n- x\n  ~~~python by tests/x.py\n  b\n  ~~~\n````\n```\n````\n")
+    found = [(block.language, block.by, block.code) for block in blocks(page)]
+    assert found == [("bash", "", "a\n"), ("python", "tests/x.py", "  b\n"), ("", "", "```\n")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

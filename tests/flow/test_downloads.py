@@ -18,7 +18,8 @@ from app.errors import Unavailable
 from app.services import exports
 from app.store.session import Database
 from app.store.tables import ModelRow
-from tests.service import ROOT, Service, pointers, problem
+from tests.blocks import run_by
+from tests.service import Service, pointers, problem
 
 FORMATS = {
     "npz": "application/x-npz",
@@ -208,7 +209,7 @@ def test_what_there_is_not_is_a_problem(service: Service, model: dict[str, Any])
     assert body["errors"][0]["allowed"] == list(FORMATS)
     body = problem(service.http.get(address, params={"which": "worst"}), 422, "invalid_request")
     assert pointers(body) == {"?which"}
-    problem(service.http.get(address + ".pickle"), 422, "invalid_request")
+    problem(service.http.get(address + ".pickle"), 404, "not_found")
     problem(service.http.get(address, headers={"Accept": "text/html"}), 406, "not_acceptable")
     for path in ("weights", "weights.onnx", "card"):
         problem(service.http.get(f"/v1/models/model_none/{path}"), 404, "not_found")
@@ -346,9 +347,8 @@ def test_the_card_tells_data_network_training_metrics_and_files(service: Service
 def test_the_blocks_of_the_documentation_run(
     service: Service, penguins: str, model: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (ROOT / "docs" / "models.md").read_text()
-    blocks = re.findall(r"```python[^\n]*\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 4
+    blocks = run_by("models.md", __file__)
+    assert len(blocks) == 2
     monkeypatch.chdir(tmp_path)
     for format in ("npz", "onnx"):
         Path(f"model.{format}").write_bytes(service.weights(model["id"], format))

@@ -3,12 +3,12 @@
 import io
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.blocks import run_page
 from tests.service import ROOT, Service
 
 README = (ROOT / "README.md").read_text()
@@ -21,18 +21,12 @@ def test_the_first_screen_shows_the_two_commands() -> None:
 
 
 def test_the_first_model_is_made_by_the_lines_of_the_readme(service: Service, tmp_path: Path) -> None:
-    (script,) = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    script = script.replace("http://127.0.0.1:8000", str(service.http.base_url))
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    done = subprocess.run(
-        ["bash", "-eu", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    accuracy = re.search(r'"accuracy": ([\d.]+)', done.stdout)
-    assert accuracy is not None, done.stdout
+    printed = run_page(ROOT / "README.md", service, tmp_path)
+    accuracy = re.search(r'"accuracy": ([\d.]+)', printed)
+    assert accuracy is not None, printed
     assert float(accuracy[1]) >= 0.97
-    assert "epoch,train_loss,validation_loss,accuracy" in done.stdout
-    prediction = json.loads(done.stdout.strip().splitlines()[-1])["predictions"][0]
+    assert "epoch,train_loss,validation_loss,accuracy" in printed
+    prediction = json.loads(printed.strip().splitlines()[-1])["predictions"][0]
     assert prediction["value"] == "Gentoo"
     assert sum(prediction["probabilities"].values()) == pytest.approx(1)
     with np.load(io.BytesIO((tmp_path / "penguins.npz").read_bytes()), allow_pickle=False) as weights:
