@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 docker() { # compose, arguments...
   shift
-  $COMPOSE "$@"
+  command $COMPOSE "$@" # not this function
 }
 
 blocks=$(mktemp -d)

@@ -1,6 +1,7 @@
 """The blocks of docs/models.md that load a model into PyTorch and Keras predict what the service predicts."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ BIRD = {
 
 
 @pytest.fixture(scope="module")
-def model(service: Service) -> Model:
-    client = Client(f"http://127.0.0.1:{service.port}")
-    network = {"hidden_layers": [16]}
-    job = client.jobs.create(client.datasets.create(PENGUINS), target="species", network=network)
-    return job.wait(60).model()
+def model(service: Service) -> Iterator[Model]:
+    with Client(f"http://127.0.0.1:{service.port}") as client:
+        network = {"hidden_layers": [16]}
+        job = client.jobs.create(client.datasets.create(PENGUINS), target="species", network=network)
+        yield job.wait(60).model()
 
 
 @pytest.mark.filterwarnings("default")
