@@ -24,12 +24,13 @@ READY_WITHIN_S = 60
 
 
 class Line:
-    """Passes bytes on to a port of this machine. Cut, it drops every connection and refuses new ones."""
+    """Passes bytes on to a port of this machine, and counts them. Cut, it drops every connection and refuses new ones."""
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._listener = _listen(0)
         self.port = int(self._listener.getsockname()[1])
+        self.n_bytes = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self.restore()
@@ -73,6 +74,7 @@ class Line:
         with contextlib.suppress(OSError):
             while piece := source.recv(65536):
                 target.sendall(piece)
+                self.n_bytes += len(piece)
         for one in (source, target):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

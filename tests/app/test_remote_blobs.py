@@ -242,8 +242,10 @@ def test_a_connection_cut_in_the_middle_of_a_large_blob_leaves_no_part_of_it(sto
     blobs = opened("a")
     content = os.urandom(64 * 2**20)
     with ThreadPoolExecutor(1) as pool:
+        before = store.line.n_bytes
         stored = pool.submit(blobs.put, key_of("large"), content)
-        time.sleep(0.4)
+        while store.line.n_bytes - before < len(content) // 8:
+            time.sleep(0.001)
         store.line.cut()
         with pytest.raises(BlobsAway):
             stored.result(90)
