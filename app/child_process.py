@@ -98,5 +98,7 @@ def bound_memory(size_bytes: int) -> None:
 
 def _end_with_parent() -> None:
     """Wait for the end of standard input, which nobody writes to: the parent is gone."""
-    sys.stdin.buffer.read()
+    # Not by `sys.stdin`: a thread that waits in it when the process ends takes it down with a fatal error.
+    while os.read(0, 1024):
+        pass
     os._exit(0)

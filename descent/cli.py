@@ -11,13 +11,15 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from descent import terminal
+from descent import errors, terminal
 from descent.client import Client
 from descent.commands import doctor_findings, load_rows, train_options
 from descent.errors import APIError, DescentError, JobFailed, Unreachable
 from descent.handles import Job, Model
 from descent.local import service
+from descent.operations import check_folder, format_of
 from descent.watching import watch_job
+from engine import __version__
 
 app = typer.Typer(
     name="descent",
@@ -25,11 +27,21 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+# What helps, where it is another thing than for a program.
+FIXES = {
+    **errors.FIXES,
+    "illegal_transition": "`descent jobs` shows its status.",
+    "not_found": "`descent jobs` lists what is there.",
+    "too_large": "`/v1/limits` of the service says what it accepts.",
+    "unsupported_format": "a CSV, JSON, Parquet, Arrow or NumPy file.",
+}
 FAILED, REFUSED, UNREACHABLE, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 130, 141
 
 Url = Annotated[str | None, typer.Option("--url", help="Where the service is; else DESCENT_URL, else this machine.")]
+TABLES = "A file: CSV, JSON, Parquet, Arrow or NumPy, packed or not."
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
 DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept; else DESCENT_DATA_DIR, else ./data.")]
 
@@ -37,7 +49,7 @@ DataDir = Annotated[Path | None, typer.Option(help="Where everything is kept; el
 def main() -> None:
     """Run the command; every error ends in a line that says what helps, and an exit code."""
     try:
-        app()
+        app(prog_name="descent")
     except BrokenPipeError:
         # Who reads us (`head`) has enough; what Python would still flush goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -52,7 +64,7 @@ def told_errors() -> Iterator[None]:
     except Unreachable as error:
         fail(f"{error}\nStart it with `descent serve`, or say where it is: --url, or DESCENT_URL.", UNREACHABLE)
     except APIError as error:
-        fail(str(error), REFUSED if error.status < 500 else FAILED)
+        fail(error.told(FIXES), REFUSED if error.status < 500 else FAILED)
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         fail(f"{error.filename}: {error.strerror}", REFUSED)
     except (DescentError, ValueError) as error:
@@ -63,6 +75,21 @@ def fail(message: str, code: int) -> NoReturn:
     """Say what is wrong, and end."""
     sys.stderr.write(f"descent: {message}\n")
     raise typer.Exit(code)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"descent {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _descent(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -104,8 +131,10 @@ def _become(module: str, **said: Any) -> NoReturn:
 
 @app.command()
 def train(
-    table: Annotated[Path, typer.Argument(help="A CSV or JSON file.", exists=True, dir_okay=False)],
-    target: Annotated[list[str], typer.Option("--target", "-t", help="The column to predict; again for several.")],
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help=TABLES, exists=True, dir_okay=False)],
+    target: Annotated[
+        list[str], typer.Option("--target", "-t", metavar="COLUMN", help="The column to predict; again for several.")
+    ],
     hidden: Annotated[str, typer.Option(help="Units of each hidden layer: 64,32; `0`: none.")] = "32",
     activation: Annotated[str, typer.Option(help="Of the hidden layers.")] = "relu",
     epochs: Annotated[int, typer.Option(help="Passes over the rows.")] = 100,
@@ -136,6 +165,9 @@ def train(
         learning_rate=learning_rate, patience=patience, validation=validation, seed=seed,
     )  # fmt: skip
     saved_as = output or Path(f"{table.stem}.onnx")
+    with told_errors():
+        format_of(saved_as)  # before hours of training, not after
+        check_folder(saved_as)
     with told_errors(), _some_service(url, data_dir, local=local) as (address, is_ours), Client(address) as client:
         dataset = client.datasets.create(table)
         job = client.jobs.create(dataset, target=target[0] if len(target) == 1 else target, **options)
@@ -242,7 +274,7 @@ def download(
 def predict(
     name: Named,
     table: Annotated[
-        Path | None, typer.Argument(help="A CSV or JSON file of rows; else JSON from standard input.")
+        Path | None, typer.Argument(metavar="[TABLE]", help=f"{TABLES} Without one: JSON from standard input.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file for the predictions: .csv, .parquet.")

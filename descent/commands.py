@@ -46,7 +46,10 @@ def load_rows(text: str) -> list[dict[str, Any]]:
     Raises:
         ValueError: It is neither an object nor a list.
     """
-    rows = json.loads(text)
+    try:
+        rows = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"Standard input is no JSON: {error}.") from None
     if not isinstance(rows, dict | list):
         raise ValueError("Give a JSON object, or a list of them.")
     return [rows] if isinstance(rows, dict) else rows

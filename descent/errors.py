@@ -69,14 +69,19 @@ class APIError(DescentError):
         self.headers = headers
         self.request_id = headers.get("x-request-id")
         self.attempts = attempts
-        super().__init__(self._message())
+        super().__init__(self.told(FIXES))
 
-    def _message(self) -> str:
+    def told(self, fixes: Mapping[str, str]) -> str:
+        """Say what is wrong, every fault of it, and what helps.
+
+        Args:
+            fixes: What helps, by code.
+        """
         lines = [f"{self.status} {self.code}: {self.detail}"]
         for fault in self.faults:
             allowed = f" Allowed: {', '.join(fault.allowed)}." if fault.allowed else ""
             lines.append(f"  {fault.pointer}: {fault.message}{allowed}")
-        fix = FIXES.get(self.code)
+        fix = fixes.get(self.code)
         if fix:
             lines.append(f"  What helps: {fix}")
         return "\n".join(lines)

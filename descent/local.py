@@ -76,7 +76,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_with_stdin() -> None:
-    sys.stdin.buffer.read()
+    # Not by `sys.stdin`: a thread that waits in it when the process ends takes it down with a fatal error.
+    while os.read(0, 1024):
+        pass
     os.kill(os.getpid(), signal.SIGINT)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from errno import ENOENT
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -173,11 +174,32 @@ def weights(model_id: str, which: str | None, retries: Retries) -> Flow[dict[str
 def download(model_id: str, path: str | Path, format: str | None, which: str | None, retries: Retries) -> Flow[Path]:
     """Download a file of a model; by its ending, if no format is named."""
     target = Path(path)
-    chosen = format or target.suffix.removeprefix(".")
-    if chosen not in set(WeightsFormat):
-        raise ValueError(f"Name a format, or end the path in one of .{', .'.join(WeightsFormat)}.")
+    chosen = format or format_of(target)
+    check_folder(target)
     place = f"/v1/models/{quoted(model_id)}/weights"
     return (yield from transfers.fetch_file(place, {"format": chosen, "which": which}, target, retries))
+
+
+def format_of(target: Path) -> str:
+    """Tell by its ending what a file of a model is to be.
+
+    Raises:
+        ValueError: It ends in nothing that is known.
+    """
+    ending = target.suffix.removeprefix(".")
+    if ending not in set(WeightsFormat):
+        raise ValueError(f"{target}: name a format, or end the path in one of .{', .'.join(WeightsFormat)}.")
+    return ending
+
+
+def check_folder(target: Path) -> None:
+    """See that there is a folder for a file that is to come.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    if not target.parent.is_dir():
+        raise FileNotFoundError(ENOENT, "there is no such folder", str(target.parent))
 
 
 def predict(model_id: str, rows: Any, retries: Retries) -> Flow[list[Prediction]]:
@@ -196,6 +218,7 @@ def predict(model_id: str, rows: Any, retries: Retries) -> Flow[list[Prediction]
 def predict_dataset(model_id: str, dataset: Any, path: str | Path, retries: Retries) -> Flow[Path]:
     """Predict a dataset into a file: Parquet if it is named so, else CSV. Its name appears when it is whole."""
     target = Path(path)
+    check_folder(target)
     part = target.with_name(f".{target.name}.part")
     parquet = target.suffix == ".parquet"
     accept = "application/vnd.apache.parquet" if parquet else "text/csv"

@@ -23,7 +23,7 @@ class Source:
 
     Args:
         name: What the dataset is to be called; None: the service decides.
-        format: `csv`, `json`; None: by the ending of the name.
+        format: `csv`, `json`, …; None: the service tells it by the ending of the name, or by the bytes.
         size_bytes: Of all of it.
         path: The file, if it is one.
         content: The bytes, if it is none.
@@ -65,7 +65,7 @@ def source(table: Table, *, name: str | None = None, format: str | None = None) 
     """
     if isinstance(table, str | PathLike):
         path = Path(table)
-        return Source(name or path.name, format or _format_of(path), path.stat().st_size, path)
+        return Source(name or path.name, format, path.stat().st_size, path)
     if isinstance(table, bytes):
         return Source(name, format, len(table), content=table)
     if hasattr(table, "read"):
@@ -80,7 +80,7 @@ def source(table: Table, *, name: str | None = None, format: str | None = None) 
 def weights_source(file: Weights) -> Source:
     """Make a source of weights: a path; bytes; an open binary file; or arrays by name, which are sent as `.npz`."""
     if not isinstance(file, Mapping):
-        return source(file, format="")
+        return source(file)
     packed = BytesIO()
     with ZipFile(packed, "w") as archive:
         for name, array in file.items():
@@ -95,9 +95,3 @@ def plain(value: Any) -> Any:
     value = value.isoformat() if hasattr(value, "isoformat") else value
     # NaN, and pandas' NaT, are not equal to themselves.
     return None if value is None or bool(value != value) else value
-
-
-def _format_of(path: Path) -> str:
-    """Tell by the ending; a file without a known one is taken as CSV: `.data` and `.txt` mostly are."""
-    ending = path.suffix.lower().removeprefix(".")
-    return ending if ending in {"json", "parquet", "npz"} else "csv"

@@ -1,5 +1,7 @@
 """What the commands write: tables for people, plain lines through a pipe, JSON for programs."""
 
+import csv
+import io
 import json
 import sys
 import tempfile
@@ -19,15 +21,20 @@ from descent.progress import summary
 _COLOURS = {"ok": "green", "note": "yellow", "bad": "red", "succeeded": "green", "failed": "red", "running": "cyan"}
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table; through a pipe, fields with tabs between them, so that a program can cut them."""
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, one_line: bool = False) -> None:
+    """Write a table; through a pipe, fields with tabs between them, so that a program can cut them.
+
+    Args:
+        one_line: What does not fit is cut off, but for the first two columns, rather than written below.
+    """
     if not sys.stdout.isatty():
         for row in rows:
             sys.stdout.write("\t".join(row) + "\n")
         return
     table = Table(box=None, pad_edge=False)
-    for title in titles:
-        table.add_column(title, overflow="fold")
+    for place, title in enumerate(titles):
+        whole = max([len(title), *(len(row[place]) for row in rows)]) if one_line and place < 2 else None
+        table.add_column(title, overflow="ellipsis" if one_line else "fold", no_wrap=one_line, min_width=whole)
     for row in rows:
         # As text, never as markup: names are their users'.
         table.add_row(*(Text(_shown(cell), style=_COLOURS.get(cell, "")) for cell in row))
@@ -42,7 +49,7 @@ def _shown(text: str) -> str:
 def show_jobs(listed: Sequence[Job]) -> None:
     """List jobs."""
     rows = [(job.id, job.status.value, _shown(job.name), summary(job)) for job in listed]
-    _table(("job", "status", "name", "progress"), rows)
+    _table(("job", "status", "name", "progress"), rows, one_line=True)
 
 
 def show_job(job: Job) -> None:
@@ -79,15 +86,23 @@ def show_predictions(client: Client, model: Model, table: Path, output: Path | N
             return
         with tempfile.TemporaryDirectory() as folder:
             text = model.predict_dataset(dataset, Path(folder) / "predictions.csv").read_text()
-        sys.stdout.write(_as_json(text) if as_json else text)
+        sys.stdout.write(_as_json(text, model) if as_json else text)
     finally:
         dataset.delete()
 
 
-def _as_json(text: str) -> str:
-    import csv
+def _as_json(text: str, model: Model) -> str:
+    """Make objects of the lines of a CSV. All is numbers in it, but the class."""
+    names, *lines = csv.reader(io.StringIO(text))
+    classified = model.task == "classification"
 
-    return json.dumps(list(csv.DictReader(text.splitlines()))) + "\n"
+    def value(place: int, cell: str) -> str | float | None:
+        return cell if classified and place == 0 else float(cell) if cell else None
+
+    rows = [
+        {name: value(place, cell) for place, (name, cell) in enumerate(zip(names, line, strict=True))} for line in lines
+    ]
+    return json.dumps(rows) + "\n"
 
 
 def show_findings(findings: Sequence[dict[str, Any]]) -> None:

@@ -23,16 +23,18 @@ MOST_POINTS = 4096
 
 @dataclass
 class Curve:
-    """The losses of a job, thinned out so that their number stays bounded."""
+    """The losses of a job, thinned out so that their number stays bounded, and how long its epochs took."""
 
     train: list[float] = field(default_factory=list)
     validation: list[float | None] = field(default_factory=list)
     _every: int = 1
     _seen: int = 0
+    _trained_s: float = 0.0
 
     def add(self, epoch: Epoch) -> None:
         """Take one more epoch."""
         self._seen += 1
+        self._trained_s += epoch.duration_s
         if self._seen % self._every:
             return
         self.train.append(epoch.train_loss)
@@ -40,6 +42,10 @@ class Curve:
         if len(self.train) >= MOST_POINTS:
             self.train, self.validation = self.train[1::2], self.validation[1::2]
             self._every *= 2
+
+    def left_s(self, epoch: Epoch, epochs: int) -> float:
+        """Say how long the epochs after this one will take."""
+        return self._trained_s / self._seen * (epochs - epoch.epoch)
 
 
 def watch_job(job: "handles.Job", *, quiet: bool = False) -> None:
@@ -61,7 +67,6 @@ def _draw(job: "handles.Job") -> None:
     console = Console(stderr=True)
     seen = Curve()
     drawn_at = 0.0
-    started = time.monotonic()
     epoch: Epoch | None = None
     with Live(Text(f"{job.name}: {job.status}"), console=console, auto_refresh=False) as live:
         for epoch in job.epochs():
@@ -69,12 +74,12 @@ def _draw(job: "handles.Job") -> None:
             now = time.monotonic()
             if now - drawn_at >= DRAWN_EVERY_S:
                 drawn_at = now
-                live.update(_picture(job, epoch, seen, now - started), refresh=True)
+                live.update(_picture(job, epoch, seen), refresh=True)
         if epoch is not None:
-            live.update(_picture(job, epoch, seen, time.monotonic() - started), refresh=True)
+            live.update(_picture(job, epoch, seen), refresh=True)
 
 
-def _picture(job: Job, epoch: Epoch, seen: Curve, for_s: float) -> Text:
+def _picture(job: Job, epoch: Epoch, seen: Curve) -> Text:
     width = max(20, min(100, shutil.get_terminal_size().columns) - 14)
     text = Text()
     for title, values, colour in (("train", seen.train, "cyan"), ("validation", seen.validation, "magenta")):
@@ -82,30 +87,32 @@ def _picture(job: Job, epoch: Epoch, seen: Curve, for_s: float) -> Text:
         if lines:
             text.append(f"{title} loss\n", style="bold " + colour)
             text.append("\n".join(lines) + "\n", style=colour)
-    text.append(line_of(epoch, job.progress.epochs, for_s))
+    text.append(line_of(epoch, job.progress.epochs, seen))
     return text
 
 
 def _say(job: "handles.Job") -> None:
-    said_at = started = time.monotonic()
+    said_at = time.monotonic()
+    seen = Curve()
     unsaid: Epoch | None = None
     first = True
     for epoch in job.epochs():
         unsaid = epoch
+        seen.add(epoch)
         now = time.monotonic()
         if first or now - said_at >= SAID_EVERY_S:
             first, said_at, unsaid = False, now, None
-            sys.stderr.write(line_of(epoch, job.progress.epochs, now - started) + "\n")
+            sys.stderr.write(line_of(epoch, job.progress.epochs, seen) + "\n")
     if unsaid is not None:
-        sys.stderr.write(line_of(unsaid, job.progress.epochs, time.monotonic() - started) + "\n")
+        sys.stderr.write(line_of(unsaid, job.progress.epochs, seen) + "\n")
 
 
-def line_of(epoch: Epoch, epochs: int, for_s: float) -> str:
+def line_of(epoch: Epoch, epochs: int, seen: Curve) -> str:
     """Say one epoch in one line."""
     parts = [f"epoch {epoch.epoch:,}/{epochs:,}", f"loss {epoch.train_loss:.4g}"]
     if epoch.validation_loss is not None:
         parts.append(f"validation {epoch.validation_loss:.4g}")
     parts += [f"{name} {value:.4g}" for name, value in epoch.metrics.items()]
     if epoch.epoch < epochs:
-        parts.append(f"{duration(for_s / epoch.epoch * (epochs - epoch.epoch))} left")
+        parts.append(f"{duration(seen.left_s(epoch, epochs))} left")
     return "  ".join(parts)

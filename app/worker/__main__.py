@@ -83,7 +83,9 @@ def main() -> None:
 
 
 def _await_end_of_stdin(ended: threading.Event) -> None:
-    sys.stdin.read()
+    # Not by `sys.stdin`: a thread that waits in it when the process ends takes it down with a fatal error.
+    while os.read(0, 1024):
+        pass
     ended.set()
 
 

@@ -1,14 +1,17 @@
 """The command, as its users start it."""
 
 import contextlib
+import fcntl
 import io
 import json
 import os
 import pty
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,6 +142,10 @@ def test_jobs_are_listed_watched_downloaded_and_used(url: str, client: Client, e
     assert done.stdout.splitlines()[0] == "species,p_Adelie,p_Chinstrap,p_Gentoo"
     assert len(done.stdout.splitlines()) == 345
     assert len(list(client.datasets.list())) == before
+    done = descent("predict", ended.id, str(PENGUINS), "--json", "--url", url, cwd=tmp_path)
+    first = json.loads(done.stdout)[0]
+    assert first["species"] in {"Adelie", "Chinstrap", "Gentoo"}
+    assert sum(first[name] for name in ("p_Adelie", "p_Chinstrap", "p_Gentoo")) == pytest.approx(1)
     row = dict.fromkeys(ended.resolved.features)
     done = descent("predict", ended.id, "--url", url, cwd=tmp_path, typed=json.dumps(row))
     assert json.loads(done.stdout)[0]["value"] in {"Adelie", "Chinstrap", "Gentoo"}
@@ -166,6 +173,40 @@ def test_exit_codes_tell_what_went_wrong(url: str, client: Client, birds: Datase
     assert "diverged" in failed.stderr
 
 
+@pytest.mark.parametrize("output", ["model.xyz", "no/such/folder/model.onnx"])
+def test_where_a_model_cannot_go_is_told_before_the_training(
+    url: str, client: Client, tmp_path: Path, output: str
+) -> None:
+    before = [job.id for job in client.jobs.list()]
+    done = descent("train", str(PENGUINS), "-t", "species", "-o", output, "--url", url, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert output.partition("/model")[0] in done.stderr
+    assert [job.id for job in client.jobs.list()] == before
+
+
+def test_a_narrow_terminal_leaves_ids_whole_in_a_line_each(url: str, ended: Job, tmp_path: Path) -> None:
+    shown = _in_a_terminal(50, "jobs", "--url", url, "--limit", "2", cwd=tmp_path)
+    assert [line for line in shown.splitlines() if line.startswith(ended.id)] != []
+    assert len(shown.strip().splitlines()) <= 3
+    assert "\x1b[3" not in _in_a_terminal(50, "jobs", "--url", url, cwd=tmp_path, NO_COLOR="1")
+
+
+def _in_a_terminal(columns: int, *arguments: str, cwd: Path, **more: str) -> str:
+    """Run a command in a terminal of so many columns, and give what it shows."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    said = environment(TERM="xterm", **more)
+    with subprocess.Popen([*DESCENT, *arguments], cwd=cwd, env=said, stdout=follower, stderr=follower) as process:
+        os.close(follower)
+        shown = b""
+        with contextlib.suppress(OSError):  # that is how the other end is closed
+            while piece := os.read(leader, 65536):
+                shown += piece
+        os.close(leader)
+        assert process.wait(30) == 0
+    return shown.decode()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_the_service_is_served_migrated_and_examined(tmp_path: Path) -> None:
@@ -185,7 +226,9 @@ def test_the_service_is_served_migrated_and_examined(tmp_path: Path) -> None:
         assert {found[name] for name in ("python", "database", "blobs", "workers")} == {"ok"}
         assert done.returncode == 0
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert "Fatal" not in said
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """From a table to predictions with the client, against the real service."""
 
 import asyncio
+import gzip
 import math
 from pathlib import Path
 
@@ -137,3 +138,11 @@ def test_a_job_is_not_waited_for_longer_than_asked(client: Client, birds: Datase
     with pytest.raises(descent.NoModel, match=r"wait\(\)"):
         job.model()
     job.cancel().wait(30)
+
+
+@pytest.mark.parametrize("name", ["birds.csv.gz", "birds.data", "birds.tsv"])
+def test_the_format_of_a_file_is_left_to_the_service(client: Client, tmp_path: Path, name: str) -> None:
+    table = PENGUINS.read_bytes()
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(table) if name.endswith("gz") else table.replace(b",", b"\t"))
+    assert client.datasets.create(path).n_rows == 344

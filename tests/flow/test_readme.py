@@ -26,7 +26,7 @@ def test_the_first_model_is_made_by_the_lines_of_the_readme(service: Service, tm
     assert accuracy is not None, printed
     assert float(accuracy[1]) >= 0.97
     assert "epoch,train_loss,validation_loss,accuracy" in printed
-    prediction = json.loads(printed.strip().splitlines()[-1])["predictions"][0]
+    prediction = json.loads(printed[printed.rindex("\n{") :])["predictions"][0]
     assert prediction["value"] == "Gentoo"
     assert sum(prediction["probabilities"].values()) == pytest.approx(1)
     with np.load(io.BytesIO((tmp_path / "penguins.npz").read_bytes()), allow_pickle=False) as weights:
