@@ -89,6 +89,13 @@ def live_with_parent() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
+def await_end_of_stdin() -> None:
+    """Wait for the end of standard input, which nobody writes to: the parent is gone."""
+    # Not by `sys.stdin`: a thread that waits in it when the process ends takes it down with a fatal error.
+    while os.read(0, 1024):
+        pass
+
+
 def bound_memory(size_bytes: int) -> None:
     """Bound the private memory. RLIMIT_DATA does not count mapped files; with RLIMIT_AS, threads alone take a gigabyte."""
     n_pages = int(Path("/proc/self/statm").read_text().split()[5])
@@ -97,8 +104,5 @@ def bound_memory(size_bytes: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Wait for the end of standard input, which nobody writes to: the parent is gone."""
-    # Not by `sys.stdin`: a thread that waits in it when the process ends takes it down with a fatal error.
-    while os.read(0, 1024):
-        pass
+    await_end_of_stdin()
     os._exit(0)

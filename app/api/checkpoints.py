@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response, status
 
 from app.api.answers import download, made
 from app.api.deps import Asked, Installed, Owner, Reading
-from app.api.media import MEDIA_TYPES, SENT_AS, preferred
+from app.api.media import BINARY, MEDIA_TYPES, SENT_AS, preferred
 from app.contract.jobs import Checkpoints, Fork, Job
 from app.contract.models import Weights, WeightsFormat
 from app.services import checkpoints, forks
@@ -26,7 +26,7 @@ def list_checkpoints(session: Reading, owner: Owner, job_id: str) -> Checkpoints
     "/{job_id}/checkpoints/{checkpoint_id}/weights",
     response_model=Weights,
     responses={
-        200: {"content": {name: {"schema": {"type": "string", "format": "binary"}} for name in MEDIA_TYPES}},
+        200: {"content": dict.fromkeys(MEDIA_TYPES, BINARY)},
     },
 )
 def download_checkpoint(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.api import examples
+from app.api.media import BINARY
 from app.contract.models import WeightsFormat
 from app.contract.problems import Problem
 
@@ -66,7 +67,6 @@ _HEADERS: Json = {
     "Accept-Ranges": {"description": "Parts can be asked for.", "schema": {"type": "string", "enum": ["bytes"]}},
     "Content-Disposition": {"description": "A name to save it as.", **_TEXT},
 }
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _WRITES = {"post", "put", "patch", "delete"}
 
 _FILES = {f"download_{format}" for format in WeightsFormat}
@@ -170,7 +170,7 @@ def _answers(operation: Json) -> None:
         )
     if name in _DOWNLOADS:
         answers["200"]["headers"] |= _refs("Accept-Ranges", "Content-Disposition")
-        part = dict.fromkeys([*answers["200"].get("content", {}), "multipart/byteranges"], _BINARY)
+        part = dict.fromkeys([*answers["200"].get("content", {}), "multipart/byteranges"], BINARY)
         answers["206"] = {
             "description": "The part of the file that was asked for; `multipart/byteranges` for several.",
             "content": part,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Request, Response
 
 from app.api.deps import Installed, Owner
+from app.api.media import BINARY
 from app.api.streams import WorkResponse
 from app.contract.evaluation import (
     EvaluateRequest,
@@ -32,9 +33,7 @@ _FILES: dict[int | str, dict[str, Any]] = {
         "description": "JSON for rows; for a dataset a file with a line a row, in the order of the rows: the predicted value "
         "under the name of the target (a column a target, if there are several), and for a classification the probability of "
         "each class as `p_` and its name. A row that cannot be predicted is left blank.",
-        "content": {
-            media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in _MEDIA_TYPES.values()
-        },
+        "content": dict.fromkeys(_MEDIA_TYPES.values(), BINARY),
     }
 }
 

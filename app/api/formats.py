@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.api.media import BINARY
 from app.contract.datasets import Compression, Dataset, Format
 from app.contract.uploads import DatasetFields
 from app.tables.detection import TEXTS, by_media_type, by_name, charset
@@ -17,7 +18,6 @@ _SENT_AS = {
     Format.NPY: "application/octet-stream",
 }
 _PACKED_AS = {Compression.GZIP: ("application/gzip", "gz"), Compression.ZSTD: ("application/zstd", "zst")}
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
 _JSON = {
     "schema": {
         "type": "object",
@@ -48,20 +48,20 @@ _FORM = {
 }
 # The bodies that an upload may have, for the OpenAPI document.
 BODIES: dict[str, Any] = {
-    "text/csv": _BINARY,
-    "text/tab-separated-values": _BINARY,
+    "text/csv": BINARY,
+    "text/tab-separated-values": BINARY,
     "application/json": _JSON,
-    "application/jsonl": _BINARY,
-    "application/x-ndjson": _BINARY,
-    "application/vnd.apache.parquet": _BINARY,
-    "application/vnd.apache.arrow.file": _BINARY,
-    "application/vnd.apache.arrow.stream": _BINARY,
-    "application/octet-stream": _BINARY,
+    "application/jsonl": BINARY,
+    "application/x-ndjson": BINARY,
+    "application/vnd.apache.parquet": BINARY,
+    "application/vnd.apache.arrow.file": BINARY,
+    "application/vnd.apache.arrow.stream": BINARY,
+    "application/octet-stream": BINARY,
     "multipart/form-data": _FORM,
 }
 # What a dataset's bytes are sent back as.
 CONTENTS: dict[str, Any] = {
-    **dict.fromkeys([*_SENT_AS.values(), *(sent_as for sent_as, _ in _PACKED_AS.values())], _BINARY),
+    **dict.fromkeys([*_SENT_AS.values(), *(sent_as for sent_as, _ in _PACKED_AS.values())], BINARY),
     _SENT_AS[Format.JSON]: {},  # whatever it was that could be read
 }
 

@@ -26,6 +26,8 @@ _ASKED: Mapping[str, WeightsFormat] = MappingProxyType(
         "application/json": WeightsFormat.JSON,
     }
 )
+# What OpenAPI says of bytes, whatever they are.
+BINARY = {"schema": {"type": "string", "format": "binary"}}
 _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?", re.ASCII)
 MEDIA_TYPES = tuple(media_type for media_type in SENT_AS.values() if media_type != "application/json")
 

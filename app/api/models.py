@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 
 from app.api.answers import download, tagged, tagged_text
 from app.api.deps import Cursor, Installed, Limit, Owner, Reading
-from app.api.media import SENT_AS, preferred
+from app.api.media import BINARY, SENT_AS, preferred
 from app.contract.base import Page
 from app.contract.models import Model, Receipt, Weights, WeightsFormat, Which
 from app.services import exports, models
@@ -39,15 +39,12 @@ def delete_model(installed: Installed, owner: Owner, model_id: str) -> None:
     models.delete(installed, owner, model_id)
 
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-
-
 def _files(*formats: WeightsFormat) -> dict[int | str, dict[str, Any]]:
     """Say what is answered where a file of one of these formats is."""
     return {
         200: {
             "description": "The file.",
-            "content": {SENT_AS[format]: {} if format == WeightsFormat.JSON else _BINARY for format in formats},
+            "content": {SENT_AS[format]: {} if format == WeightsFormat.JSON else BINARY for format in formats},
             "headers": {
                 "ETag": {"description": "The SHA-256 of the file, in quotes.", "schema": {"type": "string"}},
                 "Content-Disposition": {"description": "A name to save it as.", "schema": {"type": "string"}},

@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from app.api.answers import made, tagged
 from app.api.deps import Asked, Installed, Owner, Reading
 from app.api.formats import settle
+from app.api.media import BINARY
 from app.contract.datasets import Dataset
 from app.contract.uploads import Upload, UploadCreate
 from app.errors import TooSlow
@@ -55,7 +56,7 @@ def get_upload(request: Request, session: Reading, owner: Owner, upload_id: str)
         "requestBody": {
             "description": "The bytes; none of them is a piece, too.",
             "required": False,
-            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+            "content": {"application/octet-stream": BINARY},
         }
     },
 )

@@ -11,10 +11,10 @@ from contextlib import closing
 
 import psycopg
 from sqlalchemy import make_url, text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.store.session import Database
+from app.store.version import FileVersion
 
 CHANNEL = "descent"
 LOOK_EVERY_S = 0.02
@@ -27,6 +27,10 @@ def announce(session: Session) -> None:
     """Tell other processes of this transaction when it is committed (SQLite does so by itself)."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text(f"NOTIFY {CHANNEL}"))
+
+
+class _Away(Exception):
+    """The file of the database cannot be read now."""
 
 
 class Changes:
@@ -101,20 +105,21 @@ class Changes:
         while not self._closed.is_set():
             try:
                 look()
-            except (SQLAlchemyError, psycopg.Error):
+            except (_Away, psycopg.Error):
                 log.warning("the database does not answer; looking again in %s s", RETRY_AFTER_S)
                 self._closed.wait(RETRY_AFTER_S)
                 self._notice()
 
     def _look_at_sqlite(self) -> None:
-        with closing(self._database.engine.raw_connection()) as connection:
-            cursor = connection.cursor()
+        with closing(FileVersion(self._database)) as file:
             last = None
             while not self._closed.is_set():
                 if not self._waiting:
                     self._wanted.clear()
                     self._wanted.wait(RETRY_AFTER_S)
-                (version,) = cursor.execute("PRAGMA data_version").fetchone()
+                version = file.read()
+                if version is None:
+                    raise _Away
                 if version != last:
                     last = version
                     self._notice()

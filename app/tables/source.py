@@ -83,8 +83,7 @@ def json_source(text: Text, kinds: Mapping[str, Kind], limits: Limits) -> Source
     _check_sizes(columns, limits)
     faults: list[Fault] = []
     series = [_series(columns, name, name in kinds, faults) for name in columns]
-    if faults:
-        raise UnreadableTable("the JSON is not a table", faults[:MAX_FAULTS])
+    _refuse(faults)
     frame = pl.DataFrame(series)
     quoted = frozenset(one.name for one in series if one.dtype == pl.String and one.name not in kinds)
     targets = frozenset(name for name in columns if isinstance(columns, _Split) and name.startswith("y"))
@@ -104,6 +103,12 @@ def large_integers(names: Sequence[str]) -> Notice:
     which = listed(shown(name) for name in names)
     message = f"The integers of {which} are text, as they are beyond 2**53 and would lose digits as numbers."
     return Notice(code="large_integers", message=message)
+
+
+def _refuse(faults: Sequence[Fault]) -> None:
+    """Refuse the document, if there are any faults in it."""
+    if faults:
+        raise UnreadableTable("the JSON is not a table", faults[:MAX_FAULTS])
 
 
 class _Split(dict[str, list[Any]]):
@@ -200,8 +205,7 @@ def _named_columns(columns: object) -> dict[str, list[Any]]:
         if not isinstance(values, list):
             faults.append(Fault(at, "a list is expected", "wrong_type"))
         faults += _name_faults(name, at, "/columns")
-    if faults:
-        raise UnreadableTable("the JSON is not a table", faults[:MAX_FAULTS])
+    _refuse(faults)
     return columns
 
 
@@ -211,8 +215,7 @@ def _rows(rows: list[Any], limits: Limits) -> _Rows:
     faults = [
         Fault(pointer(place), message, "wrong_shape") for place, row in enumerate(rows) if not isinstance(row, dict)
     ]
-    if faults:
-        raise UnreadableTable("the JSON is not a table", faults[:MAX_FAULTS])
+    _refuse(faults)
     first: dict[str, int] = {}  # in which row a name comes first
     for place, row in enumerate(rows):
         for name in row:
@@ -223,8 +226,7 @@ def _rows(rows: list[Any], limits: Limits) -> _Rows:
     faults = [
         fault for name, place in first.items() for fault in _name_faults(name, pointer(place, name), pointer(place))
     ]
-    if faults:
-        raise UnreadableTable("the JSON is not a table", faults[:MAX_FAULTS])
+    _refuse(faults)
     return _Rows({name: [row.get(name) for row in rows] for name in first})
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 
+from app.child_process import await_end_of_stdin
 from app.queue.runner import Runner
 from app.queue.tickets import read
 from app.settings import settings
@@ -83,9 +84,7 @@ def main() -> None:
 
 
 def _await_end_of_stdin(ended: threading.Event) -> None:
-    # Not by `sys.stdin`: a thread that waits in it when the process ends takes it down with a fatal error.
-    while os.read(0, 1024):
-        pass
+    await_end_of_stdin()
     ended.set()
 
 

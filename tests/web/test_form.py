@@ -75,6 +75,15 @@ def written(page: Page) -> Any:
     return json.loads(spec(page).input_value())
 
 
+def write_everything(page: Page, service: Service, dataset: dict[str, Any]) -> Any:
+    """Fill the JSON of a new job; give what it holds."""
+    body = {"dataset_id": dataset["id"], **EVERYTHING}
+    page.goto(f"{service.address}/#/start/{dataset['id']}")
+    unfold(page, "Everything as JSON")
+    spec(page).fill(json.dumps(body))
+    return body
+
+
 def plan(page: Page) -> Locator:
     return page.get_by_role("complementary", name="What it costs")
 
@@ -140,10 +149,7 @@ def test_rows_of_another_dataset_are_held_out(page: Page, service: Service, mark
 def test_what_is_written_as_json_is_in_the_form_and_is_sent(
     page: Page, service: Service, dataset: dict[str, Any]
 ) -> None:
-    body = {"dataset_id": dataset["id"], **EVERYTHING}
-    page.goto(f"{service.address}/#/start/{dataset['id']}")
-    unfold(page, "Everything as JSON")
-    spec(page).fill(json.dumps(body))
+    body = write_everything(page, service, dataset)
     expect(page.get_by_label("Hidden layers")).to_have_value("12, 6")
     expect(page.get_by_label("Dropout of layer 2")).to_have_value("0.1")
     expect(page.get_by_label("Use year")).not_to_be_checked()
@@ -170,10 +176,7 @@ def test_what_is_written_as_json_is_in_the_form_and_is_sent(
 def test_one_change_in_the_form_changes_one_thing_of_the_json(
     page: Page, service: Service, dataset: dict[str, Any]
 ) -> None:
-    body = {"dataset_id": dataset["id"], **EVERYTHING}
-    page.goto(f"{service.address}/#/start/{dataset['id']}")
-    unfold(page, "Everything as JSON")
-    spec(page).fill(json.dumps(body))
+    body = write_everything(page, service, dataset)
     expect(page.get_by_label("Epochs")).to_have_value("7")
     page.get_by_label("Epochs").fill("9")
     assert written(page) == body | {"training": EVERYTHING["training"] | {"epochs": 9}}
