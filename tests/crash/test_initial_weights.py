@@ -11,7 +11,7 @@ from tests.crash.test_kill import JOB as LONG
 from tests.crash.test_kill import outcome
 from tests.service import PENGUINS, Service
 
-JOB: dict[str, Any] = {**LONG, "training": {**LONG["training"], "epochs": 3000}}  # type: ignore[dict-item]
+JOB: dict[str, Any] = {**LONG, "training": {**LONG["training"], "epochs": 12_000}}  # type: ignore[dict-item]
 
 
 @pytest.mark.slow

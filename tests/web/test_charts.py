@@ -12,7 +12,7 @@ from tests.web.browsing import PENGUINS, Service, begin
 pytestmark = pytest.mark.slow
 
 EPOCHS = 20_000
-EVERY_EPOCH = re.compile(r"^M[^L]*(L[^L]*){99,}$")  # of a hundred
+EVERY_EPOCH = re.compile(r"^M[^L]*(L[^L]*){99,101}$")  # of a hundred, and one on either side
 # Tasks that kept the page from answering for 50 ms or more, as the browser itself notes them.
 WATCH = """() => {
     window.long = [];
@@ -48,7 +48,6 @@ def test_epochs_that_were_left_out_are_there_when_looked_at_closely(
     last.fill("7100")
     last.press("Enter")
     expect(page.locator("path.train")).to_have_attribute("d", EVERY_EPOCH)
-    assert drawn(page) <= 102
     page.get_by_text("Loss as a table").click()
     lines = page.get_by_role("region", name="Loss by epoch, as a table").get_by_role("row")
     expect(lines.nth(1).get_by_role("rowheader")).to_have_text("7,001")
@@ -74,7 +73,7 @@ def test_a_close_look_stays_fine_while_epochs_come_in(page: Page, service: Servi
     before = page.get_by_text(re.compile("of 1,000,000")).inner_text()
     expect(page.get_by_text(re.compile("of 1,000,000"))).not_to_have_text(before, timeout=15_000)
     expect(last).to_have_value("200")
-    assert drawn(page) >= 99
+    expect(page.locator("path.train")).to_have_attribute("d", EVERY_EPOCH)
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("status").first).to_have_text("cancelled", timeout=30_000)
 
