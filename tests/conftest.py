@@ -9,7 +9,10 @@ import pytest
 from tests.service import PENGUINS, Service, fresh_database
 
 # The same examples on every run, unless `--hypothesis-profile=default` asks for new ones.
-hypothesis.settings.register_profile("repeatable", derandomize=True)
+# An example may take as long as it takes: how long that is depends on what else the machine does.
+hypothesis.settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("repeatable")
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import signal
@@ -23,9 +24,12 @@ READY_WITHIN_S = 60
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Give a port that nobody listens on: of those that the system gives to nobody by itself before it is used."""
+    while True:
+        port = secrets.choice(range(10_000, 32_000))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.contextmanager
@@ -109,7 +113,7 @@ class Service:
             process.send_signal(signal.SIGTERM)
         for process in processes:
             try:
-                process.wait(15)
+                process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
@@ -139,7 +143,7 @@ class Service:
     def job(self, job_id: str, wait_s: float = 0) -> dict[str, Any]:
         return dict(self.http.get(f"/v1/jobs/{job_id}", params={"wait_s": wait_s}).json())
 
-    def wait(self, job_id: str, within_s: float = 60) -> dict[str, Any]:
+    def wait(self, job_id: str, within_s: float = 110) -> dict[str, Any]:
         deadline = time.monotonic() + within_s
         while True:
             job = self.job(job_id, wait_s=min(30, within_s))
@@ -147,7 +151,7 @@ class Service:
                 return job
             assert time.monotonic() < deadline, job
 
-    def wait_for_epoch(self, job_id: str, epoch: int, within_s: float = 60) -> dict[str, Any]:
+    def wait_for_epoch(self, job_id: str, epoch: int, within_s: float = 110) -> dict[str, Any]:
         deadline = time.monotonic() + within_s
         while True:
             job = self.job(job_id)
@@ -155,6 +159,23 @@ class Service:
                 return job
             assert time.monotonic() < deadline, job
             time.sleep(0.01)
+
+    def lasting(self, seconds: float, **job: Any) -> dict[str, Any]:
+        """Give the job with as many epochs as take about so long on this machine, even if it has nothing else to do.
+
+        What is done to such a job while it runs is done in time, however fast the machine is. It is stored often, too,
+        so that what is waited for is seen soon.
+        """
+        training = {**job["training"], "checkpoint_every_s": 0.25}
+        trial = {**job, "training": {**training, "epochs": 10_000_000, "max_seconds": 0.5}}
+        took_s: list[float] = []
+        while len(took_s) < 20:  # of the first few, some may have waited for the compiler
+            done = self.wait(self.submit(**trial)["id"])
+            assert done["stopped_because"] == "max_seconds", done
+            took_s = sorted([*took_s, *(row["duration_s"] for row in self.history(done["id"]))])
+            assert self.http.delete(f"/v1/jobs/{done['id']}").status_code == 204
+        quick_s = took_s[len(took_s) // 10]  # the others had to wait for a processor
+        return {**job, "training": {**training, "epochs": math.ceil(seconds / quick_s)}}
 
     def history(self, job_id: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []

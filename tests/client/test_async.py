@@ -1,7 +1,7 @@
 """What the asynchronous client leaves to others while it works."""
 
 import asyncio
-from hashlib import sha256
+import threading
 from pathlib import Path
 
 import pytest
@@ -40,14 +40,18 @@ def test_others_go_on_while_a_large_file_is_hashed(tmp_path: Path) -> None:
 def test_who_is_cancelled_leaves_no_work_behind() -> None:
     async def go() -> list[str]:
         said: list[str] = []
+        begun, go_on = threading.Event(), threading.Event()
 
         def work() -> None:
-            sha256(bytes(200 * 2**20))
+            begun.set()
+            assert go_on.wait(60)
             said.append("worked")
 
         task = asyncio.create_task(in_thread(work))
-        await asyncio.sleep(0.01)
+        while not begun.is_set():
+            await asyncio.sleep(0.001)
         task.cancel()
+        asyncio.get_running_loop().call_later(0.1, go_on.set)
         with pytest.raises(asyncio.CancelledError):
             await task
         return said

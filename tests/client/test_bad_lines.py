@@ -89,13 +89,13 @@ def test_waits_are_drawn_and_grow() -> None:
 
 
 def test_what_a_lost_answer_did_is_no_error(client: Client, far: Client, line: Proxy, birds: Dataset) -> None:
-    job = client.jobs.create(birds, target="species", training={"epochs": 1_000_000})
+    job = client.jobs.create(birds, target="species", training={"epochs": 10_000_000})
     next(job.epochs())
     line.faults.append(Fault("unanswered"))
     assert far.jobs.get(job.id).id == job.id
     line.faults.append(Fault("unanswered"))
     far.jobs.get(job.id).pause()
-    job.cancel().wait(30)
+    job.cancel().wait(90)
     line.faults.append(Fault("unanswered"))
     far.jobs.delete(job.id)
     assert job.id not in [one.id for one in client.jobs.list()]
@@ -106,7 +106,7 @@ def test_a_verb_that_is_sent_twice_does_what_it_does_once(
     client: Client, far: Client, line: Proxy, birds: Dataset, fault: str
 ) -> None:
     line.only_for = "POST"
-    job = client.jobs.create(birds, target="species", training={"epochs": 1_000_000})
+    job = client.jobs.create(birds, target="species", training={"epochs": 10_000_000})
     next(job.epochs())
     there = far.jobs.get(job.id)
     for verb, after, waited_for in (

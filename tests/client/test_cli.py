@@ -69,7 +69,7 @@ def test_one_command_does_the_whole_job_without_a_service(tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_ctrl_c_saves_what_was_learned_and_leaves_no_process(tmp_path: Path) -> None:
-    arguments = ("train", str(PENGUINS), "-t", "species", "--epochs", "1000000", "--data-dir", "kept", "-o", "m.npz")
+    arguments = ("train", str(PENGUINS), "-t", "species", "--epochs", "10000000", "--data-dir", "kept", "-o", "m.npz")
     with _started(*arguments, cwd=tmp_path) as process:
         assert process.stderr is not None
         for line in process.stderr:
@@ -121,7 +121,7 @@ def test_a_terminal_shows_the_curve(url: str, tmp_path: Path) -> None:
         while select.select([leader], [], [], 60)[0] and (piece := os.read(leader, 65536)):
             shown.write(piece)
     os.close(leader)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     text = shown.getvalue().decode(errors="replace")
     assert "validation loss" in text
     assert any(0x2801 <= ord(letter) <= 0x28FF for letter in text)

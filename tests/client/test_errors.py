@@ -36,10 +36,10 @@ def test_an_ended_job_cannot_be_paused(ended: Job) -> None:
 
 
 def test_a_dataset_in_use_is_kept(client: Client, birds: Dataset) -> None:
-    job = client.jobs.create(birds, target="species", training={"epochs": 1_000_000})
+    job = client.jobs.create(birds, target="species", training={"epochs": 10_000_000})
     with pytest.raises(descent.DatasetInUse, match="cancel them"):
         birds.delete()
-    job.cancel().wait(30)
+    job.cancel().wait(90)
     birds.delete()
 
 

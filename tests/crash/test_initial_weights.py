@@ -1,5 +1,6 @@
 """A job that was given its first weights is resumed to the same bits, too, whenever its worker is killed."""
 
+import contextlib
 import os
 import signal
 import time
@@ -7,21 +8,19 @@ from typing import Any
 
 import pytest
 
-from tests.crash.test_kill import JOB as LONG
-from tests.crash.test_kill import outcome
+from tests.crash.test_kill import JOB, LASTS_S, outcome
 from tests.service import PENGUINS, Service
-
-JOB: dict[str, Any] = {**LONG, "training": {**LONG["training"], "epochs": 12_000}}  # type: ignore[dict-item]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_worker_killed_in_mid_job_changes_no_bit_of_a_warm_start(own_service: Service) -> None:
     """Killed as soon as it begins, and later on, with all it started; the model it starts from is deleted before."""
     own_service.start()
     dataset = own_service.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
-    short: dict[str, Any] = {**JOB, "training": {**JOB["training"], "epochs": 3, "seed": 1}}
+    short: dict[str, Any] = {**JOB, "training": {**JOB["training"], "epochs": 3, "seed": 1}}  # type: ignore[dict-item]
     source = own_service.wait(own_service.submit(dataset_id=dataset, **short)["id"])["model_id"]
-    warm: dict[str, Any] = {"dataset_id": dataset, **JOB, "initial_weights": {"model_id": source}}
+    warm = own_service.lasting(LASTS_S, dataset_id=dataset, **JOB, initial_weights={"model_id": source})
     expected = outcome(own_service, own_service.wait(own_service.submit(**warm)["id"]))
     job_id = own_service.submit(**warm)["id"]
     assert own_service.http.delete(f"/v1/models/{source}").status_code == 204
@@ -33,7 +32,8 @@ def test_a_worker_killed_in_mid_job_changes_no_bit_of_a_warm_start(own_service: 
         children = own_service.children(worker)
         own_service.kill_worker(worker)
         for child in children:
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has noticed already that its worker is gone
+                os.kill(child, signal.SIGKILL)
         own_service.start_worker()
     job = own_service.wait(job_id)
     assert job["attempt"] == 3

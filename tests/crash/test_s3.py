@@ -14,7 +14,7 @@ from app.settings import Settings
 from app.store import contents
 from app.store.blobs_by_url import open_blobs
 from app.store.session import Database
-from tests.crash.test_outside import JOB, RESTARTS, outcome, until
+from tests.crash.test_outside import JOB, RESTARTS, SLOW, outcome, until
 from tests.crash.test_points import POINTS
 from tests.s3 import URL, Machines, Store, machines, store_in
 from tests.service import PENGUINS, problem
@@ -120,9 +120,10 @@ def test_a_bucket_cut_off_under_load_loses_and_doubles_nothing(both: Machines) -
 def test_a_training_waits_for_the_bucket_to_take_its_weights(both: Machines) -> None:
     both.start()
     dataset = both.api.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
-    expected = outcome(both.api, both.api.wait(both.api.submit(dataset_id=dataset, **JOB)["id"]))
-    job_id = both.api.submit(dataset_id=dataset, **JOB)["id"]
-    both.api.wait_for_epoch(job_id, 1)
+    asked = both.api.lasting(2, dataset_id=dataset, **SLOW)
+    expected = outcome(both.api, both.api.wait(both.api.submit(**asked)["id"]))
+    job_id = both.api.submit(**asked)["id"]
+    assert both.api.wait_for_epoch(job_id, 1)["status"] == "running"
     both.store.line.cut()
     log = both.trains.log
     until(lambda: f"job {job_id} waits" in log.read_text())
@@ -175,7 +176,7 @@ def test_the_api_killed_between_bucket_and_commit_leaves_no_row_without_its_byte
     with pytest.raises(httpx.TransportError):
         both.api.http.post(path, **request)
     assert both.api.api is not None
-    both.api.api.wait(10)
+    both.api.api.wait(60)
     both.api.start_api()
     assert len(both.store.objects()) >= 3, "it came so far"
     is_committed = point.endswith("committed")

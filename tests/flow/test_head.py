@@ -1,7 +1,6 @@
 """HEAD is answered as GET is, without the body."""
 
 import socket
-import time
 from typing import Any
 
 import httpx
@@ -60,16 +59,15 @@ def test_what_there_is_not_has_no_head_either(service: Service) -> None:
 
 
 def test_the_head_of_an_event_stream_ends_while_its_job_goes_on(service: Service, penguins: str) -> None:
-    job = service.submit(dataset_id=penguins, target="species", training={"epochs": 1_000_000})["id"]
+    job = service.submit(dataset_id=penguins, target="species", training={"epochs": 10_000_000})["id"]
     path = f"/v1/jobs/{job}/events"
-    began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", service.port), 5) as line:
+    with socket.create_connection(("127.0.0.1", service.port), 60) as line:
         for _ in range(2):  # the connection is free for the next request
             line.sendall(f"HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             told = line.recv(65536).decode()
             assert told.startswith("HTTP/1.1 200 OK")
             assert "text/event-stream" in told
             assert told.endswith("\r\n\r\n")
-    assert time.monotonic() - began < 3
+    assert service.job(job)["status"] in {"queued", "running"}
     service.http.post(f"/v1/jobs/{job}/cancel")
     assert service.wait(job)["status"] == "cancelled"

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(600)  # they wait for whole trainings, beside w
 JOB: dict[str, Any] = {
     "target": "species",
     "network": {"hidden_layers": [32, 16], "activation": "tanh"},
-    "training": {"epochs": 2500, "batch_size": 24, "seed": 11},
+    "training": {"batch_size": 24, "seed": 11},
 }
 ENDLESS: dict[str, Any] = {"target": "species", "training": {"epochs": 10_000_000}}
 SAME = ("epoch", "train_loss", "validation_loss", "metrics", "learning_rate", "gradient_norm")
@@ -41,7 +41,7 @@ def verb(service: Service, job_id: str, name: str) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def until(service: Service, job_id: str, status: str, within_s: float = 30) -> float:
+def until(service: Service, job_id: str, status: str, within_s: float = 60) -> float:
     began_at = time.monotonic()
     while (found := service.job(job_id)["status"]) != status:
         assert time.monotonic() - began_at < within_s, found
@@ -59,10 +59,11 @@ def outcome(service: Service, job: dict[str, Any]) -> tuple[bytes, list[list[Any
 
 @pytest.mark.slow
 def test_a_job_paused_and_resumed_at_any_epoch_comes_out_the_same(one_slot: Service, dataset: str) -> None:
-    job = {**JOB, "training": {**JOB["training"], "epochs": 9000}}
-    expected = outcome(one_slot, one_slot.wait(one_slot.submit(dataset_id=dataset, **job)["id"]))
-    job_id = one_slot.submit(dataset_id=dataset, **job)["id"]
-    for epoch in (1, 1000, 2500, 4000):
+    job = one_slot.lasting(4, dataset_id=dataset, **JOB)
+    epochs = job["training"]["epochs"]
+    expected = outcome(one_slot, one_slot.wait(one_slot.submit(**job)["id"]))
+    job_id = one_slot.submit(**job)["id"]
+    for epoch in (1, epochs // 10, epochs // 4, epochs // 2):
         one_slot.wait_for_epoch(job_id, epoch)
         until(one_slot, job_id, "running")
         verb(one_slot, job_id, "pause")
@@ -83,7 +84,7 @@ def test_a_running_job_is_paused_within_half_a_second_and_frees_its_slot(one_slo
         assert verb(one_slot, job_id, "pause")["status"] == "pausing"
         took_s.append(until(one_slot, job_id, "paused"))
         other = one_slot.submit(dataset_id=dataset, target="species", training={"epochs": 1})
-        assert one_slot.wait(other["id"], within_s=10)["status"] == "succeeded"
+        assert one_slot.wait(other["id"])["status"] == "succeeded"
         problem(one_slot.http.delete(f"/v1/datasets/{dataset}"), 409, "dataset_in_use")
         verb(one_slot, job_id, "cancel")
         cancelled = one_slot.wait(job_id)
@@ -113,8 +114,8 @@ def test_a_queued_job_is_paused_at_once_and_runs_once_when_resumed(one_slot: Ser
 
 @pytest.mark.slow
 def test_a_pause_taken_back_before_it_is_confirmed_leaves_one_run(one_slot: Service, dataset: str) -> None:
-    longer = {**JOB, "training": {**JOB["training"], "epochs": 9000}}  # it does not end among the verbs
-    job_id = one_slot.submit(dataset_id=dataset, **longer)["id"]
+    longer = one_slot.lasting(4, dataset_id=dataset, **JOB)  # it does not end among the verbs
+    job_id = one_slot.submit(**longer)["id"]
     one_slot.wait_for_epoch(job_id, 1)
     for _ in range(20):
         verb(one_slot, job_id, "pause")
@@ -122,12 +123,13 @@ def test_a_pause_taken_back_before_it_is_confirmed_leaves_one_run(one_slot: Serv
         assert answer["status"] in {"running", "queued"}
     job = one_slot.wait(job_id)
     assert job["status"] == "succeeded"
-    assert [row["epoch"] for row in one_slot.history(job_id)] == list(range(1, 9001))
+    assert [row["epoch"] for row in one_slot.history(job_id)] == list(range(1, longer["training"]["epochs"] + 1))
 
 
 @pytest.mark.slow
 def test_the_event_stream_tells_a_pause_and_misses_no_epoch(one_slot: Service, dataset: str) -> None:
-    job_id = one_slot.submit(dataset_id=dataset, **JOB)["id"]
+    job = one_slot.lasting(2, dataset_id=dataset, **JOB)
+    job_id = one_slot.submit(**job)["id"]
     one_slot.wait_for_epoch(job_id, 1)
     verb(one_slot, job_id, "pause")
     until(one_slot, job_id, "paused")
@@ -141,7 +143,7 @@ def test_the_event_stream_tells_a_pause_and_misses_no_epoch(one_slot: Service, d
                 break
     statuses = [data["status"] for event, data in heard if event == "status"]
     assert (statuses[0], statuses[-1]) == ("paused", "succeeded")
-    assert [data["epoch"] for event, data in heard if event == "epoch"] == list(range(1, 2501))
+    assert [data["epoch"] for event, data in heard if event == "epoch"] == list(range(1, job["training"]["epochs"] + 1))
 
 
 @pytest.mark.slow
@@ -218,8 +220,8 @@ def test_every_verb_is_allowed_or_refused_by_name(
             problem(answer, 409, "illegal_transition")
         for kind in ("training", "verification"):
             for job in one_slot.http.get("/v1/jobs", params={"limit": 100, "kind": kind}).json()["items"]:
-                if job["finished_at"] is None and job["status"] != "cancelling":
-                    verb(one_slot, job["id"], "cancel")
+                if job["finished_at"] is None:
+                    one_slot.http.post(f"/v1/jobs/{job['id']}/cancel")  # a short one may have ended by now
                     one_slot.wait(job["id"])
 
 
@@ -234,18 +236,18 @@ def test_verbs_of_a_job_that_is_not_there_are_404(service: Service) -> None:
 def test_a_worker_killed_while_a_job_is_pausing_leaves_it_paused(own_service: Service, tmp_path: Path) -> None:
     own_service.start()
     dataset = own_service.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
-    training = {**JOB["training"], "epochs": 12_000}
-    job_id = own_service.submit(dataset_id=dataset, **{**JOB, "training": training})["id"]
+    asked = own_service.lasting(3, dataset_id=dataset, **JOB)
+    job_id = own_service.submit(**asked)["id"]
     seen = own_service.wait_for_epoch(job_id, 50)["progress"]["epoch"]
     own_service.kill_worker(own_service.workers[0])
     assert verb(own_service, job_id, "pause")["status"] == "pausing"
     own_service.start_worker()
-    until(own_service, job_id, "paused", within_s=30)
+    until(own_service, job_id, "paused")
     assert own_service.job(job_id)["progress"]["epoch"] >= seen
     verb(own_service, job_id, "resume")
     job = own_service.wait(job_id)
     assert job["status"] == "succeeded"
-    assert [row["epoch"] for row in own_service.history(job_id)] == list(range(1, 12_001))
+    assert [row["epoch"] for row in own_service.history(job_id)] == list(range(1, asked["training"]["epochs"] + 1))
 
 
 @pytest.mark.slow

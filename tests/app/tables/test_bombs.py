@@ -2,8 +2,8 @@
 
 import gzip
 import io
+import os
 import struct
-import time
 import zipfile
 from pathlib import Path
 
@@ -25,7 +25,7 @@ ZEROS = bytes(MIB)
 @pytest.fixture(scope="module")
 def process():
     """A reader with less memory than any of the bombs needs."""
-    process = TableReader(timeout_s=20, memory_bytes=256 * MIB)
+    process = TableReader(timeout_s=60, memory_bytes=256 * MIB)
     yield process
     process.close()
 
@@ -33,6 +33,12 @@ def process():
 def peak_bytes(process: TableReader) -> int:
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def processor_s(process: TableReader) -> float:
+    """Give the seconds that it has kept a processor busy, which do not depend on what else the machine does."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def npy(descr: str, shape: str, content: bytes = b"") -> bytes:
@@ -121,13 +127,13 @@ def test_bomb_is_refused_quickly_and_in_little_memory(case, process, tmp_path):
     make, format, code = BOMBS[case]
     (tmp_path / "upload").write_bytes(make())
     Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak is counted anew
-    pid, before, start = process.pid, peak_bytes(process), time.monotonic()
+    pid, before, start = process.pid, peak_bytes(process), processor_s(process)
     with pytest.raises(DescentError) as caught:
         process.read_table(tmp_path / "upload", format, {}, tmp_path / "table", LIMITS)
-    assert time.monotonic() - start < 10
     assert isinstance(caught.value, TooLarge | UnreadableTable)
     assert code in {caught.value.code, *(fault.code for fault in caught.value.faults)}
     assert process.pid == pid
+    assert processor_s(process) - start < 10
     assert peak_bytes(process) - before < 150 * MIB
     assert [path.name for path in tmp_path.iterdir()] == ["upload"]
 

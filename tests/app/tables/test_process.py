@@ -3,7 +3,6 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,7 +51,7 @@ def is_alive(pid):
         return False
 
 
-def wait_for(condition, seconds=10):
+def wait_for(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -126,9 +125,17 @@ def test_child_that_was_killed_between_calls_is_replaced_unnoticed(process, sour
 @pytest.mark.slow
 def test_child_that_is_killed_in_a_call_is_an_unreadable_dataset_and_is_replaced(process, heavy, source, tmp_path):
     process.read_table(source, Format.CSV, {}, tmp_path / "small", LIMITS)
-    threading.Timer(0.3, os.kill, [process.pid, signal.SIGKILL]).start()
-    with pytest.raises(UnreadableTable) as caught:
-        process.read_table(heavy, Format.CSV, {}, tmp_path / "table", LIMITS)
+    before = set(tmp_path.iterdir())
+
+    def kill_when_it_writes(pid):
+        wait_for(lambda: set(tmp_path.iterdir()) - before, 25)
+        os.kill(pid, signal.SIGKILL)
+
+    with ThreadPoolExecutor(1) as pool:
+        killed = pool.submit(kill_when_it_writes, process.pid)
+        with pytest.raises(UnreadableTable) as caught:
+            process.read_table(heavy, Format.CSV, {}, tmp_path / "table", LIMITS)
+        killed.result()
     assert caught.value.code == "unreadable_dataset"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small", "upload"]
     assert process.read_table(source, Format.CSV, {}, tmp_path / "table", LIMITS).n_rows == 50
@@ -136,13 +143,16 @@ def test_child_that_is_killed_in_a_call_is_an_unreadable_dataset_and_is_replaced
 
 @pytest.mark.slow
 def test_call_past_its_deadline_ends_and_leaves_nothing(process, heavy, source, tmp_path):
-    process.read_table(source, Format.CSV, {}, tmp_path / "small", LIMITS)
-    pid, start = process.pid, time.monotonic()
-    with pytest.raises(UnreadableTable) as caught:
-        process.read_table(heavy, Format.CSV, {}, tmp_path / "table", LIMITS, timeout_s=0.3)
-    assert caught.value.code == "too_slow"
-    assert time.monotonic() - start < 2
-    assert not is_alive(pid)
+    took_s = []
+    while min(took_s, default=2) >= 2 and len(took_s) < 5:  # others may have had the processor
+        process.read_table(source, Format.CSV, {}, tmp_path / "small", LIMITS)
+        pid, start = process.pid, time.monotonic()
+        with pytest.raises(UnreadableTable) as caught:
+            process.read_table(heavy, Format.CSV, {}, tmp_path / "table", LIMITS, timeout_s=0.1)
+        took_s.append(time.monotonic() - start)
+        assert caught.value.code == "too_slow"
+        assert not is_alive(pid)
+    assert min(took_s) < 2, took_s
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small", "upload"]
     assert process.preview(tmp_path / "small", 1) == [{"a": 0, "b": "u", "y": 0}]
 
