@@ -101,7 +101,7 @@ def test_a_worker_that_goes_away_changes_no_bit_whatever_way_rows_are_held_out(o
         "dataset_id": dataset, "target": "y", "validation": way, "features": ["who", "when", "x"],
         "network": {"hidden_layers": [16], "activation": "elu"}, "training": {"batch_size": 24},
     }  # fmt: skip
-    job = own_service.lasting(4, **job)
+    job = own_service.lasting(3, **job)
     outcomes = []
     for kills in (0, 2):
         job_id, seen = own_service.submit(**job)["id"], 0

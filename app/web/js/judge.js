@@ -22,6 +22,7 @@ export function judging({ id, dataset_id, task }, signal) {
   ];
   const [evaluate, losses, importance] = parts;
   const buttons = (isOff) => parts.forEach(({ button }) => (button.disabled = isOff));
+  buttons(true); // until it is known which datasets there are
   ask("/v1/datasets?limit=100", { signal }).then(({ items }) => {
     const own = items.some((one) => one.id === dataset_id);
     const named = (one) => el("option", { value: one.id, selected: one.id === dataset_id }, `${one.name}, ${count(one.n_rows)} rows${one.id === dataset_id ? " (trained on it)" : ""}`);
