@@ -23,19 +23,19 @@ def _columns_at_once(columns: int, itemsize: int) -> int:
 
 @inlined
 def _rows_of_tile(
-    a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_step: int, c: Array, c_at: int, c_row: int,
+    a: Array, a_at: int, a_row: int, a_step: int, a_strip: int, b: Array, b_at: int, b_step: int, c: Array, c_at: int, c_row: int,
     m: int, k: int, columns: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float,
 ) -> None:  # fmt: skip
     """``m`` rows of ``c = a b + start``, no more than `TILE_ROWS`; see `engine.tiles`."""
-    if m == TILE_ROWS:
+    if m >= TILE_ROWS:
         tile(
-            a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at,
+            a, a_at, a_row, a_step, a_strip, m // TILE_ROWS, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at,
             floor, slope, slope_at, factor,
         )  # fmt: skip
         return
     for i in range(0, m, 4):
         low_tile(
-            a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, c_at + i * c_row, c_row, m - i, k, columns,
+            a, a_at + i * a_row, a_row, a_step, 0, 1, b, b_at, b_step, c, c_at + i * c_row, c_row, m - i, k, columns,
             start, start_at, floor, slope, slope_at + i * c_row if slope_at >= 0 else -1, factor,
         )  # fmt: skip
 
@@ -60,11 +60,14 @@ def _multiply_panel(
         for row in range(fetched, min(fetched + at_once, later_rows)):
             fetch(later, later_at + row * later_row, later_columns)
         fetched += at_once
+        rows = min(m - i, TILE_ROWS)
+        if later_rows == 0 and rows == TILE_ROWS:
+            rows = (m - i) // TILE_ROWS * TILE_ROWS
         _rows_of_tile(
-            a, a_at + i * a_strip, a_row, a_step, b, b_at, b_step, c, c_at + i * n, n, min(m - i, TILE_ROWS), k, columns,
+            a, a_at + i * a_strip, a_row, a_step, a_strip * TILE_ROWS, b, b_at, b_step, c, c_at + i * n, n, rows, k, columns,
             start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, factor,
         )  # fmt: skip
-        i += TILE_ROWS
+        i += rows
 
 
 @inlined

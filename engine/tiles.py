@@ -22,6 +22,7 @@ from engine.vectors import (
     Vectors,
     apart,
     pointer_to,
+    unrelated,
 )
 
 
@@ -38,25 +39,43 @@ def _tile(rows: int, *, few: bool = False) -> Any:
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at = arguments[:15]
-        floor, slope, slope_at, added = arguments[15:]
+        a, a_at, a_row, a_step, a_strip, tiles, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at = arguments[:17]
+        floor, slope, slope_at, added = arguments[17:]
         kind = signature.args[0]
         begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at))
         a, b, c, start, slope = (pointer_to(context, builder, kind, x, at) for x, at in begins)
         zero = ir.Constant(ir.IntType(64), 0)
         given = builder.select(builder.icmp_signed("<", start_at, zero), zero, columns)
         slopes = builder.icmp_signed(">=", slope_at, zero)
-        places = (a, a_row, a_step, b, b_step, c, c_row, m, k, columns, start, given, floor, slope, slopes, added)
+        places = (
+            a, a_row, a_step, a_strip, tiles, b, b_step, c, c_row, m, k, columns, start, given, floor, slope, slopes, added
+        )
         _call_for(columns, builder, f"tile_{rows}", partial(body, kind.dtype), places, kind.dtype)
         return context.get_dummy_value()
 
     def body(
-        dtype: Any, vectors: int, whole: bool, builder: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any, c: Any,
-        c_row: Any, m: Any, k: Any, columns: Any, start: Any, given: Any, floor: Any, slope: Any, slopes: Any, added: Any,
+        dtype: Any, vectors: int, whole: bool, builder: Any, a: Any, a_row: Any, a_step: Any, a_strip: Any, tiles: Any,
+        b: Any, b_step: Any, c: Any, c_row: Any, m: Any, k: Any, columns: Any, start: Any, given: Any, floor: Any,
+        slope: Any, slopes: Any, added: Any,
     ) -> None:  # fmt: skip
-        vector, zero = Vectors(builder, dtype), ir.Constant(ir.IntType(64), 0)
+        vector = Vectors(builder, dtype)
         lengths = [ir.Constant(ir.IntType(64), v * vector.length) for v in range(vectors)]
         masks = _masks(vector, columns, vectors, whole)
+        down = builder.mul(c_row, ir.Constant(ir.IntType(64), rows))
+        with cgutils.for_range(builder, tiles) as loop:
+            a_i = builder.gep(a, [builder.mul(loop.index, a_strip)])
+            at = builder.mul(loop.index, down)
+            one(
+                vector, lengths, masks, builder, a_i, a_row, a_step, b, b_step, builder.gep(c, [at]), c_row, m, k,
+                start, given, floor, builder.gep(slope, [at]), slopes, added,
+            )
+
+    def one(
+        vector: Vectors, lengths: list[Any], masks: list[Any], builder: Any, a: Any, a_row: Any, a_step: Any,
+        b: Any, b_step: Any, c: Any, c_row: Any, m: Any, k: Any, start: Any, given: Any, floor: Any,
+        slope: Any, slopes: Any, added: Any,
+    ) -> None:  # fmt: skip
+        vectors, zero = len(lengths), ir.Constant(ir.IntType(64), 0)
         numbers = [ir.Constant(ir.IntType(64), i) for i in range(rows)]
         if few:
             numbers = [_at_most(builder, number, builder.sub(m, ir.Constant(ir.IntType(64), 1))) for number in numbers]
@@ -93,13 +112,13 @@ def _tile(rows: int, *, few: bool = False) -> Any:
             vector.store(value, builder.gep(c, [builder.add(builder.mul(c_row, number), length)]), mask)
 
     def tile(
-        typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, b: Any, b_at: Any, b_step: Any,
+        typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, a_strip: Any, tiles: Any, b: Any, b_at: Any, b_step: Any,
         c: Any, c_at: Any, c_row: Any, m: Any, k: Any, columns: Any, start: Any, start_at: Any,
         floor: Any, slope: Any, slope_at: Any, factor: Any,
     ) -> Any:  # fmt: skip
-        del typing, a_at, a_row, a_step, b_at, b_step, c_at, c_row, m, k, columns, start_at, floor, slope_at, factor
+        del typing, a_at, a_row, a_step, a_strip, tiles, b_at, b_step, c_at, c_row, m, k, columns, start_at, floor, slope_at, factor
         i = types.intp
-        return types.void(a, i, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype), generate
+        return types.void(a, i, i, i, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype), generate
 
     return intrinsic(tile)
 
@@ -134,12 +153,13 @@ def _add_products(
 ) -> None:  # fmt: skip
     """Add the products of columns ``begin`` to before ``end`` of a matrix and as many rows of another to a tile's sums."""
     builder = vector.builder
+    lines = [unrelated(builder, builder.gep(a, [place])) for place in places]
     with cgutils.for_range_slice(builder, begin, end, ir.Constant(ir.IntType(64), 1)) as (p, _):
         b_p = builder.gep(b, [builder.mul(p, b_step)])
-        a_p = builder.gep(a, [builder.mul(p, a_step)])
+        at = builder.mul(p, a_step)
         parts = [vector.load(vector.after(b_p, number), mask) for number, mask in enumerate(masks)]
-        for place, row in zip(places, sums, strict=True):
-            factor = vector.fill(builder.load(builder.gep(a_p, [place])))
+        for line, row in zip(lines, sums, strict=True):
+            factor = vector.fill(builder.load(builder.gep(line, [at])))
             for part, total in zip(parts, row, strict=True):
                 builder.store(vector.add_product(factor, part, builder.load(total)), total)
 

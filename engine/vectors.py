@@ -227,6 +227,15 @@ def apart(builder: Any, name: str, generate: Callable[..., None], *arguments: An
     return function
 
 
+def unrelated(builder: Any, pointer: Any) -> Any:
+    """The pointer, of which LLVM does not know how far it is from others.
+
+    Else it counts in a loop from each to the next, and all of them wait for one another.
+    """
+    kind = ir.FunctionType(pointer.type, [pointer.type])
+    return builder.asm(kind, "", "=r,0", [pointer], side_effect=False)
+
+
 def pointer_to(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
     """The address of a number of a flat array."""
     return builder.gep(context.make_array(kind)(context, builder, array).data, [at])
