@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.elementwise import ACTIVATIONS, LINEAR, RELU, activate, times_slope
-from engine.products import is_large, multiply, units_at_once
+from engine.products import AT, PART, ROW, STOP, WIDTH, is_large, multiply, units_at_once
 from engine.tiles import (
     adam_vectors,
     copy,
@@ -30,7 +30,9 @@ from engine.vectors import (
     NARROW_ROWS,
     NEAR_BYTES,
     ROWS_AHEAD,
+    TILE_ROWS,
     TILE_VECTORS,
+    FAR_BYTES,
     VECTOR_BYTES,
     compiled,
     flush_denormals,
@@ -59,7 +61,7 @@ N_PREV, N, W_AT, B_AT, A_AT, DELTA_AT, ACT = range(7)
 @inlined
 def _weigh(
     layer: Array, theta: Array, a_prev: Array, a_prev_at: int, z: Array, z_at: int, rows: int, panel: Array,
-    strips: Array,
+    strips: Array, source: Array, order: Array, soon: Array,
 ) -> None:  # fmt: skip
     """``z = W^l a^(l-1) + b^l``, and at least 0 for relu.
 
@@ -84,7 +86,7 @@ def _weigh(
         return
     multiply(
         a_prev, a_prev_at, n_prev, 1, theta, W_at, 1, n_prev, z, z_at, rows, n, n_prev, theta, b_at, floor,
-        theta, -1, z.dtype.type(0.0), panel, strips,
+        theta, -1, z.dtype.type(0.0), panel, strips, source, order, soon,
     )  # fmt: skip
 
 
@@ -104,6 +106,7 @@ def _output_error(act: int, collapses: bool, scale: float, a: Array, y: Array, d
 def _hidden_error(
     after: Array, act: int, theta: Array, deltas: Array, delta_next_at: int, delta_at: int,
     activations: Array, a_at: int, rows: int, panel: Array, strips: Array,
+    source: Array, order: Array, soon: Array,
 ) -> None:  # fmt: skip
     """(4): ``delta^l = a'(l) (.) ((W^(l+1))^T delta^(l+1))``; ``after`` is layer *l + 1*."""
     n, n_next = after[N_PREV], after[N]
@@ -111,7 +114,7 @@ def _hidden_error(
     kind = theta.dtype.type
     multiply(
         deltas, delta_next_at, n_next, 1, theta, after[W_AT], n, 1, deltas, delta_at, rows, n, n_next, theta, -1,
-        kind(-np.inf), activations, slope_at, kind(0.0), panel, strips,
+        kind(-np.inf), activations, slope_at, kind(0.0), panel, strips, source, order, soon,
     )  # fmt: skip
     if act != RELU:
         size = rows * n
@@ -122,6 +125,7 @@ def _hidden_error(
 def _weight_gradient(
     layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, rows: int, first: int, units: int,
     out: Array, out_at: int, factor: float, panel: Array, strips: Array,
+    source: Array, order: Array, soon: Array,
 ) -> None:  # fmt: skip
     """(5): ``dC/dW^l = delta^l (a^(l-1))^T``, summed over the rows; or ``factor`` times that, added to ``out``.
 
@@ -130,7 +134,7 @@ def _weight_gradient(
     n_prev, n = layer[N_PREV], layer[N]
     multiply(
         deltas, delta_at + first, 1, n, a_prev, at, n_prev, 1, out, out_at, units, n_prev, rows, out, -1,
-        out.dtype.type(-np.inf), out, -1, factor, panel, strips,
+        out.dtype.type(-np.inf), out, -1, factor, panel, strips, source, order, soon,
     )  # fmt: skip
 
 
@@ -201,7 +205,7 @@ def _gather(source: Array, order: Array, start: int, rows: int, width: int, out:
 
 @inlined
 def _forward(
-    layers: Array, theta: Array, x: Array, rows: int, z: Array, a: Array, activations: Array, panel: Array, strips: Array
+    layers: Array, theta: Array, x: Array, rows: int, z: Array, a: Array, activations: Array, panel: Array, strips: Array, source: Array, order: Array, soon: Array
 ) -> None:  # fmt: skip
     """Feed a batch forward, from the first layer to the last, whose ``z`` is kept beside its ``a``."""
     last = len(layers) - 1
@@ -211,7 +215,7 @@ def _forward(
         n, act = layer[N], layer[ACT]
         size, start = rows * n, layer[A_AT] * rows
         out, out_at = (activations, start) if i < last else (z, 0)
-        _weigh(layer, theta, a_prev, at, out, out_at, rows, panel, strips)
+        _weigh(layer, theta, a_prev, at, out, out_at, rows, panel, strips, source, order, soon)
         z_i = out[out_at : out_at + size]
         a_i = z_i if i < last else a[:size]
         if i == last and act in (RELU, LINEAR):
@@ -222,14 +226,14 @@ def _forward(
 
 @inlined
 def _backward(
-    layers: Array, theta: Array, rows: int, activations: Array, deltas: Array, panel: Array, strips: Array
+    layers: Array, theta: Array, rows: int, activations: Array, deltas: Array, panel: Array, strips: Array, source: Array, order: Array, soon: Array
 ) -> None:
     """All other errors from the error of the output."""
     for i in range(len(layers) - 2, -1, -1):
         layer, after = layers[i], layers[i + 1]
         _hidden_error(
             after, layer[ACT], theta, deltas, after[DELTA_AT] * rows, layer[DELTA_AT] * rows,
-            activations, layer[A_AT] * rows, rows, panel, strips,
+            activations, layer[A_AT] * rows, rows, panel, strips, source, order, soon,
         )  # fmt: skip
 
 
@@ -237,6 +241,7 @@ def _backward(
 def _gradients(
     layers: Array, x: Array, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array, slots: Array,
     beta: float, is_adam: bool, adam: tuple[float, float, float, float], wanted: bool, panel: Array, strips: Array,
+    source: Array, order: Array, soon: Array,
 ) -> None:  # fmt: skip
     """The gradients of all layers; with a ``beta`` that is not 0, the parameters go down theirs at once.
 
@@ -256,7 +261,7 @@ def _gradients(
             units, begin = min(at_once, n - first), W_at + first * n_prev
             out_at = W_at if is_adam and not wanted else begin
             _weight_gradient(
-                layer, deltas, delta_at, a_prev, at, rows, first, units, out, out_at, factor, panel, strips
+                layer, deltas, delta_at, a_prev, at, rows, first, units, out, out_at, factor, panel, strips, source, order, soon
             )
             if is_adam:
                 adam_vectors(theta, slots[0], slots[1], begin, gradient, out_at, units * n_prev, *adam)
@@ -267,6 +272,19 @@ def _gradients(
             adam_vectors(theta, slots[0], slots[1], b_at, gradient, b_at, n, *adam)
         elif beta != 0.0:
             _descend(theta[b_at : b_at + n], gradient[b_at : b_at + n], beta)
+
+
+@inlined
+def _look_ahead(n: int, n_inputs: int, start: int, rows: int, source: Array, soon: Array) -> None:
+    """Note the rows of the next batch, to be fetched while the weights' gradient of the first layer is made."""
+    soon[ROW] = soon[STOP] = start
+    soon[AT], soon[WIDTH] = 0, n_inputs
+    if source.size * source.itemsize > FAR_BYTES:
+        soon[STOP] = start + rows
+        length = VECTOR_BYTES // source.itemsize
+        panels = (n_inputs + TILE_VECTORS * length - 1) // (TILE_VECTORS * length)
+        tiles = panels * ((n + TILE_ROWS - 1) // TILE_ROWS)
+        soon[PART] = ((rows * n_inputs + tiles - 1) // tiles + length - 1) // length * length
 
 
 @inlined
@@ -358,26 +376,28 @@ def take_steps(
     n, n_inputs = last[N], layers[0][N_PREV]
     none, total = theta.dtype.type(0.0), 0.0
     nothing = none, none, none, none
+    soon, n_stored = np.zeros(5, np.int64), source_x.size // n_inputs
     for number, start in enumerate(range(0, n_rows, batch_rows)):
         rows = min(batch_rows, n_rows - start)
         _gather(source_x, order, begin + start, rows, n_inputs, x)
         _gather(source_y, order, begin + start, rows, n, y)
-        _forward(layers, theta, x, rows, z, a, activations, panel, strips)
+        _forward(layers, theta, x, rows, z, a, activations, panel, strips, source_x, order, soon)
         size, delta_at = rows * n, last[DELTA_AT] * rows
         z_b, a_b, y_b, delta = z[:size], a[:size], y[:size], deltas[delta_at : delta_at + size]
         total += _cost(cost, z_b, a_b, y_b)
         _measure(task, threshold, a_b, y_b, n, tally)
         _output_error(last[ACT], collapses, share / rows, a_b, y_b, delta, n)
-        _backward(layers, theta, rows, activations, deltas, panel, strips)
+        _backward(layers, theta, rows, activations, deltas, panel, strips, source_x, order, soon)
         # The gradient itself is wanted of an epoch's last batch only.
         is_wanted, number_of_step = wanted and start + rows == n_rows, step + number + 1
         is_adam = optimizer == ADAM and theta.size * theta.itemsize > NEAR_BYTES
         adam = nothing
         if is_adam:
             adam = _adam_numbers(number_of_step, rates[number], numbers, theta)
+        _look_ahead(layers[0][N], n_inputs, begin + start + rows, min(batch_rows, n_stored - begin - start - rows), source_x, soon)
         beta = rates[number] if optimizer == GRADIENT_DESCENT and not is_wanted else 0.0
         _gradients(
-            layers, x, rows, activations, deltas, gradient, theta, slots, beta, is_adam, adam, is_wanted, panel, strips
+            layers, x, rows, activations, deltas, gradient, theta, slots, beta, is_adam, adam, is_wanted, panel, strips, source_x, order, soon
         )
         if beta == 0.0 and not is_adam:
             _update(optimizer, numbers, number_of_step, rates[number], theta, gradient, slots)

@@ -21,6 +21,21 @@ def _columns_at_once(columns: int, itemsize: int) -> int:
     return min(columns, min(vectors, TILE_VECTORS) * length)
 
 
+ROW, STOP, AT, WIDTH, PART = range(5)
+"""What is known of rows that are fetched bit by bit: places in an order, a place in a row, and how many numbers at once."""
+
+
+@inlined
+def fetch_part(source: Array, order: Array, rows: Array) -> None:
+    """Have the next part of the rows that will be needed soon brought nearer, if there is any left."""
+    if rows[ROW] < rows[STOP]:
+        row = order[rows[ROW]] if order.size else rows[ROW]
+        fetch(source, row * rows[WIDTH] + rows[AT], min(rows[PART], rows[WIDTH] - rows[AT]))
+        rows[AT] += rows[PART]
+        if rows[AT] >= rows[WIDTH]:
+            rows[AT], rows[ROW] = 0, rows[ROW] + 1
+
+
 @inlined
 def _rows_of_tile(
     a: Array, a_at: int, a_row: int, a_step: int, a_strip: int, b: Array, b_at: int, b_step: int, c: Array, c_at: int, c_row: int,
@@ -45,7 +60,7 @@ def _multiply_panel(
     a: Array, a_at: int, a_row: int, a_step: int, a_strip: int, b: Array, b_at: int, b_step: int,
     c: Array, c_at: int, m: int, n: int, k: int, columns: int, start: Array, start_at: int,
     floor: float, slope: Array, slope_at: int, factor: float, later: Array, later_at: int, later_row: int,
-    later_rows: int, later_columns: int,
+    later_rows: int, later_columns: int, source: Array, order: Array, soon: Array,
 ) -> None:  # fmt: skip
     """The first ``columns`` columns, a panel or less, of ``c = a b + start``; strips of ``a`` are ``a_strip`` a row apart.
 
@@ -61,7 +76,8 @@ def _multiply_panel(
             fetch(later, later_at + row * later_row, later_columns)
         fetched += at_once
         rows = min(m - i, TILE_ROWS)
-        if later_rows == 0 and rows == TILE_ROWS:
+        fetch_part(source, order, soon)
+        if later_rows == 0 and rows == TILE_ROWS and soon[ROW] == soon[STOP]:
             rows = (m - i) // TILE_ROWS * TILE_ROWS
         _rows_of_tile(
             a, a_at + i * a_strip, a_row, a_step, a_strip * TILE_ROWS, b, b_at, b_step, c, c_at + i * n, n, rows, k, columns,
@@ -128,7 +144,7 @@ def _panel(
 def multiply(
     a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_row: int, b_step: int, c: Array, c_at: int,
     m: int, n: int, k: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float,
-    panel: Array, strips: Array,
+    panel: Array, strips: Array, source: Array, order: Array, soon: Array,
 ) -> None:  # fmt: skip
     """``c = a b + start`` for an ``(m, k)`` and a ``(k, n)`` matrix, of which rows and columns are so far apart.
 
@@ -158,5 +174,6 @@ def multiply(
                 start, start_at + j if start_at >= 0 and p == 0 else -1, least,
                 slope, slope_at + j if slope_at >= 0 and is_last else -1, share,
                 b, b_at + p * b_row + (j + columns) * b_step, row_after, rows_after, columns_after,
+                source, order, soon,
             )  # fmt: skip
             j += columns

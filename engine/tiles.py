@@ -301,7 +301,7 @@ def fetch(typing: Any, source: Any, at: Any, width: Any) -> Any:
         instruction = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
         prefetch = cgutils.get_or_insert_function(builder.module, instruction, "llvm.prefetch.p0")
         line = ir.Constant(ir.IntType(64), LINE_BYTES // (kind.dtype.bitwidth // 8))
-        read, near, data = (ir.Constant(flag, number) for number in (0, 3, 1))
+        read, near, data = (ir.Constant(flag, number) for number in (0, 2, 1))
         lines = builder.udiv(builder.add(width, builder.sub(line, ir.Constant(ir.IntType(64), 1))), line)
         with cgutils.for_range(builder, lines) as loop:
             place = builder.gep(source, [builder.mul(loop.index, line)])

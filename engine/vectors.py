@@ -31,6 +31,8 @@ LINE_BYTES = 64
 ROWS_AHEAD = 4
 LARGE_BYTES, DEPTH = 1 << 19, 192
 """A matrix of a product that is so large is copied as it is used, and multiplied so many columns at once."""
+import os
+FAR_BYTES = int(os.environ.get("FAR", 1 << 20))
 NEAR_BYTES = 1 << 16
 """What is used soon after it was made."""
 SOURCES = ("vectors.py", "tiles.py", "products.py", "elementwise.py", "compiled.py")
