@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.elementwise import ACTIVATIONS, LINEAR, RELU, activate, times_slope
-from engine.products import AT, PART, ROW, STOP, WIDTH, is_large, multiply, units_at_once
+from engine.products import AT, PART, ROW, STEP, STOP, WIDTH, is_large, multiply, units_at_once
 from engine.tiles import (
     adam_vectors,
     copy,
@@ -275,16 +275,17 @@ def _gradients(
 
 
 @inlined
-def _look_ahead(n: int, n_inputs: int, start: int, rows: int, source: Array, soon: Array) -> None:
+def _look_ahead(n: int, n_inputs: int, start: int, rows: int, batch: int, source: Array, soon: Array) -> None:
     """Note the rows of the next batch, to be fetched while the weights' gradient of the first layer is made."""
     soon[ROW] = soon[STOP] = start
     soon[AT], soon[WIDTH] = 0, n_inputs
-    if source.size * source.itemsize > FAR_BYTES:
+    if source.size * source.itemsize > FAR_BYTES and n_inputs > 256:
         soon[STOP] = start + rows
         length = VECTOR_BYTES // source.itemsize
         panels = (n_inputs + TILE_VECTORS * length - 1) // (TILE_VECTORS * length)
         tiles = panels * ((n + TILE_ROWS - 1) // TILE_ROWS)
-        soon[PART] = ((rows * n_inputs + tiles - 1) // tiles + length - 1) // length * length
+        part = ((rows * n_inputs + tiles - 1) // tiles + length - 1) // length * length
+        soon[PART], soon[STEP] = part, (part + batch - 1) // batch
 
 
 @inlined
@@ -376,7 +377,7 @@ def take_steps(
     n, n_inputs = last[N], layers[0][N_PREV]
     none, total = theta.dtype.type(0.0), 0.0
     nothing = none, none, none, none
-    soon, n_stored = np.zeros(5, np.int64), source_x.size // n_inputs
+    soon, n_stored = np.zeros(6, np.int64), source_x.size // n_inputs
     for number, start in enumerate(range(0, n_rows, batch_rows)):
         rows = min(batch_rows, n_rows - start)
         _gather(source_x, order, begin + start, rows, n_inputs, x)
@@ -394,7 +395,7 @@ def take_steps(
         adam = nothing
         if is_adam:
             adam = _adam_numbers(number_of_step, rates[number], numbers, theta)
-        _look_ahead(layers[0][N], n_inputs, begin + start + rows, min(batch_rows, n_stored - begin - start - rows), source_x, soon)
+        _look_ahead(layers[0][N], n_inputs, begin + start + rows, min(batch_rows, n_stored - begin - start - rows), rows, source_x, soon)
         beta = rates[number] if optimizer == GRADIENT_DESCENT and not is_wanted else 0.0
         _gradients(
             layers, x, rows, activations, deltas, gradient, theta, slots, beta, is_adam, adam, is_wanted, panel, strips, source_x, order, soon

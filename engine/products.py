@@ -21,37 +21,39 @@ def _columns_at_once(columns: int, itemsize: int) -> int:
     return min(columns, min(vectors, TILE_VECTORS) * length)
 
 
-ROW, STOP, AT, WIDTH, PART = range(5)
+ROW, STOP, AT, WIDTH, PART, STEP = range(6)
 """What is known of rows that are fetched bit by bit: places in an order, a place in a row, and how many numbers at once."""
 
 
 @inlined
-def fetch_part(source: Array, order: Array, rows: Array) -> None:
+def fetch_part(order: Array, rows: Array) -> tuple[int, int]:
     """Have the next part of the rows that will be needed soon brought nearer, if there is any left."""
     if rows[ROW] < rows[STOP]:
         row = order[rows[ROW]] if order.size else rows[ROW]
-        fetch(source, row * rows[WIDTH] + rows[AT], min(rows[PART], rows[WIDTH] - rows[AT]))
+        place = row * rows[WIDTH] + rows[AT]
         rows[AT] += rows[PART]
         if rows[AT] >= rows[WIDTH]:
             rows[AT], rows[ROW] = 0, rows[ROW] + 1
+        return place, rows[STEP]
+    return 0, 0
 
 
 @inlined
 def _rows_of_tile(
     a: Array, a_at: int, a_row: int, a_step: int, a_strip: int, b: Array, b_at: int, b_step: int, c: Array, c_at: int, c_row: int,
-    m: int, k: int, columns: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float,
+    m: int, k: int, columns: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float, source: Array, soon_at: int, soon_step: int,
 ) -> None:  # fmt: skip
     """``m`` rows of ``c = a b + start``, no more than `TILE_ROWS`; see `engine.tiles`."""
     if m >= TILE_ROWS:
         tile(
             a, a_at, a_row, a_step, a_strip, m // TILE_ROWS, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at,
-            floor, slope, slope_at, factor,
+            floor, slope, slope_at, factor, source, soon_at, soon_step,
         )  # fmt: skip
         return
     for i in range(0, m, 4):
         low_tile(
             a, a_at + i * a_row, a_row, a_step, 0, 1, b, b_at, b_step, c, c_at + i * c_row, c_row, m - i, k, columns,
-            start, start_at, floor, slope, slope_at + i * c_row if slope_at >= 0 else -1, factor,
+            start, start_at, floor, slope, slope_at + i * c_row if slope_at >= 0 else -1, factor, source, soon_at, soon_step,
         )  # fmt: skip
 
 
@@ -76,12 +78,12 @@ def _multiply_panel(
             fetch(later, later_at + row * later_row, later_columns)
         fetched += at_once
         rows = min(m - i, TILE_ROWS)
-        fetch_part(source, order, soon)
-        if later_rows == 0 and rows == TILE_ROWS and soon[ROW] == soon[STOP]:
+        soon_at, soon_step = fetch_part(order, soon)
+        if later_rows == 0 and rows == TILE_ROWS and soon_step == 0:
             rows = (m - i) // TILE_ROWS * TILE_ROWS
         _rows_of_tile(
             a, a_at + i * a_strip, a_row, a_step, a_strip * TILE_ROWS, b, b_at, b_step, c, c_at + i * n, n, rows, k, columns,
-            start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, factor,
+            start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, factor, source, soon_at, soon_step,
         )  # fmt: skip
         i += rows
 

@@ -40,15 +40,15 @@ def _tile(rows: int, *, few: bool = False) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, a_at, a_row, a_step, a_strip, tiles, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at = arguments[:17]
-        floor, slope, slope_at, added = arguments[17:]
+        floor, slope, slope_at, added, soon, soon_at, soon_step = arguments[17:]
         kind = signature.args[0]
-        begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at))
-        a, b, c, start, slope = (pointer_to(context, builder, kind, x, at) for x, at in begins)
+        begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at), (soon, soon_at))
+        a, b, c, start, slope, soon = (pointer_to(context, builder, kind, x, at) for x, at in begins)
         zero = ir.Constant(ir.IntType(64), 0)
         given = builder.select(builder.icmp_signed("<", start_at, zero), zero, columns)
         slopes = builder.icmp_signed(">=", slope_at, zero)
         places = (
-            a, a_row, a_step, a_strip, tiles, b, b_step, c, c_row, m, k, columns, start, given, floor, slope, slopes, added
+            a, a_row, a_step, a_strip, tiles, b, b_step, c, c_row, m, k, columns, start, given, floor, slope, slopes, added, soon, soon_step
         )
         _call_for(columns, builder, f"tile_{rows}", partial(body, kind.dtype), places, kind.dtype)
         return context.get_dummy_value()
@@ -56,7 +56,7 @@ def _tile(rows: int, *, few: bool = False) -> Any:
     def body(
         dtype: Any, vectors: int, whole: bool, builder: Any, a: Any, a_row: Any, a_step: Any, a_strip: Any, tiles: Any,
         b: Any, b_step: Any, c: Any, c_row: Any, m: Any, k: Any, columns: Any, start: Any, given: Any, floor: Any,
-        slope: Any, slopes: Any, added: Any,
+        slope: Any, slopes: Any, added: Any, soon: Any, soon_step: Any,
     ) -> None:  # fmt: skip
         vector = Vectors(builder, dtype)
         lengths = [ir.Constant(ir.IntType(64), v * vector.length) for v in range(vectors)]
@@ -67,13 +67,13 @@ def _tile(rows: int, *, few: bool = False) -> Any:
             at = builder.mul(loop.index, down)
             one(
                 vector, lengths, masks, builder, a_i, a_row, a_step, b, b_step, builder.gep(c, [at]), c_row, m, k,
-                start, given, floor, builder.gep(slope, [at]), slopes, added,
+                start, given, floor, builder.gep(slope, [at]), slopes, added, soon, soon_step,
             )
 
     def one(
         vector: Vectors, lengths: list[Any], masks: list[Any], builder: Any, a: Any, a_row: Any, a_step: Any,
         b: Any, b_step: Any, c: Any, c_row: Any, m: Any, k: Any, start: Any, given: Any, floor: Any,
-        slope: Any, slopes: Any, added: Any,
+        slope: Any, slopes: Any, added: Any, soon: Any, soon_step: Any,
     ) -> None:  # fmt: skip
         vectors, zero = len(lengths), ir.Constant(ir.IntType(64), 0)
         numbers = [ir.Constant(ir.IntType(64), i) for i in range(rows)]
@@ -86,7 +86,7 @@ def _tile(rows: int, *, few: bool = False) -> Any:
             for number in numbers:
                 vector.fetch(builder.gep(c, [builder.mul(c_row, number)]), vectors)
         _add_products(
-            vector, sums, masks, a, [builder.mul(a_row, number) for number in numbers], a_step, b, b_step, zero, k
+            vector, sums, masks, a, [builder.mul(a_row, number) for number in numbers], a_step, b, b_step, zero, k, soon, soon_step
         )
         results = [
             (number, length, mask, total)
@@ -114,11 +114,11 @@ def _tile(rows: int, *, few: bool = False) -> Any:
     def tile(
         typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, a_strip: Any, tiles: Any, b: Any, b_at: Any, b_step: Any,
         c: Any, c_at: Any, c_row: Any, m: Any, k: Any, columns: Any, start: Any, start_at: Any,
-        floor: Any, slope: Any, slope_at: Any, factor: Any,
+        floor: Any, slope: Any, slope_at: Any, factor: Any, soon: Any, soon_at: Any, soon_step: Any,
     ) -> Any:  # fmt: skip
         del typing, a_at, a_row, a_step, a_strip, tiles, b_at, b_step, c_at, c_row, m, k, columns, start_at, floor, slope_at, factor
         i = types.intp
-        return types.void(a, i, i, i, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype), generate
+        return types.void(a, i, i, i, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype, soon, i, i), generate
 
     return intrinsic(tile)
 
@@ -149,7 +149,7 @@ def _call_for(
 
 def _add_products(
     vector: Vectors, sums: list[list[Any]], masks: list[Any | None], a: Any, places: list[Any], a_step: Any,
-    b: Any, b_step: Any, begin: Any, end: Any,
+    b: Any, b_step: Any, begin: Any, end: Any, soon: Any, soon_step: Any,
 ) -> None:  # fmt: skip
     """Add the products of columns ``begin`` to before ``end`` of a matrix and as many rows of another to a tile's sums."""
     builder = vector.builder
@@ -157,6 +157,7 @@ def _add_products(
     with cgutils.for_range_slice(builder, begin, end, ir.Constant(ir.IntType(64), 1)) as (p, _):
         b_p = builder.gep(b, [builder.mul(p, b_step)])
         at = builder.mul(p, a_step)
+        vector.fetch(builder.gep(soon, [builder.mul(p, soon_step)]), 1)
         parts = [vector.load(vector.after(b_p, number), mask) for number, mask in enumerate(masks)]
         for line, row in zip(lines, sums, strict=True):
             factor = vector.fill(builder.load(builder.gep(line, [at])))
