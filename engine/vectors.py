@@ -31,10 +31,10 @@ LINE_BYTES = 64
 ROWS_AHEAD = 4
 LARGE_BYTES, DEPTH = 1 << 19, 192
 """A matrix of a product that is so large is copied as it is used, and multiplied so many columns at once."""
-import os
-FAR_BYTES = int(os.environ.get("FAR", 1 << 20))
 NEAR_BYTES = 1 << 16
 """What is used soon after it was made."""
+FAR_BYTES = 1 << 21
+"""Rows of so many bytes are so far away that they are fetched before they are needed."""
 SOURCES = ("vectors.py", "tiles.py", "products.py", "elementwise.py", "compiled.py")
 """The files that all machine code is made from."""
 
