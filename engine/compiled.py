@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.arrays import Array
 from engine.elementwise import ACTIVATIONS, LINEAR, RELU, activate, times_slope
-from engine.products import is_large, multiply, units_at_once
+from engine.products import AT, PART, ROW, STEP, STOP, WIDTH, Soon, is_large, multiply, units_at_once
 from engine.tiles import (
     adam_vectors,
     copy,
@@ -25,11 +25,13 @@ from engine.tiles import (
 from engine.vectors import (
     DEPTH,
     DOTS,
+    FAR_BYTES,
     FEW_ROWS,
     LONG_ROW,
     NARROW_ROWS,
     NEAR_BYTES,
     ROWS_AHEAD,
+    TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
     compiled,
@@ -58,8 +60,8 @@ N_PREV, N, W_AT, B_AT, A_AT, DELTA_AT, ACT = range(7)
 
 @inlined
 def _weigh(
-    layer: Array, theta: Array, a_prev: Array, a_prev_at: int, z: Array, z_at: int, rows: int, panel: Array,
-    strips: Array,
+    layer: Array, theta: Array, a_prev: Array, a_prev_at: int, a_prev_row: int, z: Array, z_at: int, rows: int,
+    panel: Array, strips: Array, soon: Soon,
 ) -> None:  # fmt: skip
     """``z = W^l a^(l-1) + b^l``, and at least 0 for relu.
 
@@ -70,21 +72,22 @@ def _weigh(
     if n <= 2 or (rows <= FEW_ROWS and n_prev >= LONG_ROW):
         height = NARROW_ROWS if n <= 2 else DOTS[0]
         for i in range(0, rows, height):
-            a_at, c_at, m = a_prev_at + i * n_prev, z_at + i * n, rows - i
+            a_at, c_at, m = a_prev_at + i * a_prev_row, z_at + i * n, rows - i
             if n == 1:
-                dots_of_one(a_prev, a_at, theta, W_at, z, c_at, n, n_prev, m, n, theta, b_at, floor)
+                dots_of_one(a_prev, a_at, a_prev_row, theta, W_at, z, c_at, n, n_prev, m, n, theta, b_at, floor)
             elif n == 2:
-                dots_of_two(a_prev, a_at, theta, W_at, z, c_at, n, n_prev, m, n, theta, b_at, floor)
+                dots_of_two(a_prev, a_at, a_prev_row, theta, W_at, z, c_at, n, n_prev, m, n, theta, b_at, floor)
             else:
                 for j in range(0, n, DOTS[1]):
                     start_at = b_at + j if b_at >= 0 else -1
                     dots_in_a_square(
-                        a_prev, a_at, theta, W_at + j * n_prev, z, c_at + j, n, n_prev, m, n - j, theta, start_at, floor
-                    )
+                        a_prev, a_at, a_prev_row, theta, W_at + j * n_prev, z, c_at + j, n, n_prev, m, n - j, theta, start_at,
+                        floor,
+                    )  # fmt: skip
         return
     multiply(
-        a_prev, a_prev_at, n_prev, 1, theta, W_at, 1, n_prev, z, z_at, rows, n, n_prev, theta, b_at, floor,
-        theta, -1, z.dtype.type(0.0), panel, strips,
+        a_prev, a_prev_at, a_prev_row, 1, theta, W_at, 1, n_prev, z, z_at, rows, n, n_prev, theta, b_at, floor,
+        theta, -1, z.dtype.type(0.0), panel, strips, soon,
     )  # fmt: skip
 
 
@@ -103,7 +106,7 @@ def _output_error(act: int, collapses: bool, scale: float, a: Array, y: Array, d
 @inlined
 def _hidden_error(
     after: Array, act: int, theta: Array, deltas: Array, delta_next_at: int, delta_at: int,
-    activations: Array, a_at: int, rows: int, panel: Array, strips: Array,
+    activations: Array, a_at: int, rows: int, panel: Array, strips: Array, soon: Soon,
 ) -> None:  # fmt: skip
     """(4): ``delta^l = a'(l) (.) ((W^(l+1))^T delta^(l+1))``; ``after`` is layer *l + 1*."""
     n, n_next = after[N_PREV], after[N]
@@ -111,7 +114,7 @@ def _hidden_error(
     kind = theta.dtype.type
     multiply(
         deltas, delta_next_at, n_next, 1, theta, after[W_AT], n, 1, deltas, delta_at, rows, n, n_next, theta, -1,
-        kind(-np.inf), activations, slope_at, kind(0.0), panel, strips,
+        kind(-np.inf), activations, slope_at, kind(0.0), panel, strips, soon,
     )  # fmt: skip
     if act != RELU:
         size = rows * n
@@ -120,8 +123,8 @@ def _hidden_error(
 
 @inlined
 def _weight_gradient(
-    layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, rows: int, first: int, units: int,
-    out: Array, out_at: int, factor: float, panel: Array, strips: Array,
+    layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, a_prev_row: int, rows: int, first: int,
+    units: int, out: Array, out_at: int, factor: float, panel: Array, strips: Array, soon: Soon,
 ) -> None:  # fmt: skip
     """(5): ``dC/dW^l = delta^l (a^(l-1))^T``, summed over the rows; or ``factor`` times that, added to ``out``.
 
@@ -129,8 +132,8 @@ def _weight_gradient(
     """
     n_prev, n = layer[N_PREV], layer[N]
     multiply(
-        deltas, delta_at + first, 1, n, a_prev, at, n_prev, 1, out, out_at, units, n_prev, rows, out, -1,
-        out.dtype.type(-np.inf), out, -1, factor, panel, strips,
+        deltas, delta_at + first, 1, n, a_prev, at, a_prev_row, 1, out, out_at, units, n_prev, rows, out, -1,
+        out.dtype.type(-np.inf), out, -1, factor, panel, strips, soon,
     )  # fmt: skip
 
 
@@ -188,55 +191,60 @@ def _update(
 
 
 @inlined
-def _gather(source: Array, order: Array, start: int, rows: int, width: int, out: Array) -> None:
-    """Copy rows, from place ``start`` of the order on, or as they are stored where there is none."""
+def _gather(source: Array, order: Array, start: int, rows: int, width: int, out: Array, out_row: int) -> None:
+    """Copy rows, from place ``start`` of the order on, or as they are stored where there is none.
+
+    Of ``out``, a row begins ``out_row`` after that before.
+    """
     for i in range(rows):
         ahead = min(i + ROWS_AHEAD, rows - 1)
         row, row_ahead = start + i, start + ahead
         if order.size:
             row, row_ahead = order[row], order[row_ahead]
         fetch(source, row_ahead * width, width)
-        copy(source, row * width, width, out, i * width)
+        copy(source, row * width, width, out, i * out_row)
 
 
 @inlined
 def _forward(
-    layers: Array, theta: Array, x: Array, rows: int, z: Array, a: Array, activations: Array, panel: Array, strips: Array
+    layers: Array, theta: Array, x: Array, x_row: int, rows: int, z: Array, a: Array, activations: Array, panel: Array,
+    strips: Array, soon: Soon,
 ) -> None:  # fmt: skip
     """Feed a batch forward, from the first layer to the last, whose ``z`` is kept beside its ``a``."""
     last = len(layers) - 1
-    a_prev, at = x, 0
+    a_prev, at, row = x, 0, x_row
     for i in range(last + 1):
         layer = layers[i]
         n, act = layer[N], layer[ACT]
         size, start = rows * n, layer[A_AT] * rows
         out, out_at = (activations, start) if i < last else (z, 0)
-        _weigh(layer, theta, a_prev, at, out, out_at, rows, panel, strips)
+        _weigh(layer, theta, a_prev, at, row, out, out_at, rows, panel, strips, soon)
         z_i = out[out_at : out_at + size]
         a_i = z_i if i < last else a[:size]
         if i == last and act in (RELU, LINEAR):
             copy(z, 0, size, a, 0)
         activate(act, z_i, a_i, n, panel)
-        a_prev, at = activations, start
+        a_prev, at, row = activations, start, n
 
 
 @inlined
 def _backward(
-    layers: Array, theta: Array, rows: int, activations: Array, deltas: Array, panel: Array, strips: Array
+    layers: Array, theta: Array, rows: int, activations: Array, deltas: Array, panel: Array, strips: Array, soon: Soon
 ) -> None:
     """All other errors from the error of the output."""
     for i in range(len(layers) - 2, -1, -1):
         layer, after = layers[i], layers[i + 1]
         _hidden_error(
             after, layer[ACT], theta, deltas, after[DELTA_AT] * rows, layer[DELTA_AT] * rows,
-            activations, layer[A_AT] * rows, rows, panel, strips,
+            activations, layer[A_AT] * rows, rows, panel, strips, soon,
         )  # fmt: skip
 
 
 @inlined
 def _gradients(
-    layers: Array, x: Array, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array, slots: Array,
-    beta: float, is_adam: bool, adam: tuple[float, float, float, float], wanted: bool, panel: Array, strips: Array,
+    layers: Array, x: Array, x_row: int, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array,
+    slots: Array, beta: float, is_adam: bool, adam: tuple[float, float, float, float], wanted: bool, panel: Array,
+    strips: Array, soon: Soon,
 ) -> None:  # fmt: skip
     """The gradients of all layers; with a ``beta`` that is not 0, the parameters go down theirs at once.
 
@@ -248,7 +256,7 @@ def _gradients(
     for i in range(len(layers)):
         layer = layers[i]
         n_prev, n, delta_at, W_at, b_at = layer[N_PREV], layer[N], layer[DELTA_AT] * rows, layer[W_AT], layer[B_AT]
-        a_prev, at = (x, 0) if i == 0 else (activations, layers[i - 1][A_AT] * rows)
+        a_prev, at, row = (x, 0, x_row) if i == 0 else (activations, layers[i - 1][A_AT] * rows, n_prev)
         out, at_once = theta if beta != 0.0 else gradient, n
         if is_adam and not is_large(rows, n_prev, theta.itemsize):
             at_once = units_at_once(n_prev, theta.itemsize)
@@ -256,7 +264,7 @@ def _gradients(
             units, begin = min(at_once, n - first), W_at + first * n_prev
             out_at = W_at if is_adam and not wanted else begin
             _weight_gradient(
-                layer, deltas, delta_at, a_prev, at, rows, first, units, out, out_at, factor, panel, strips
+                layer, deltas, delta_at, a_prev, at, row, rows, first, units, out, out_at, factor, panel, strips, soon
             )
             if is_adam:
                 adam_vectors(theta, slots[0], slots[1], begin, gradient, out_at, units * n_prev, *adam)
@@ -267,6 +275,23 @@ def _gradients(
             adam_vectors(theta, slots[0], slots[1], b_at, gradient, b_at, n, *adam)
         elif beta != 0.0:
             _descend(theta[b_at : b_at + n], gradient[b_at : b_at + n], beta)
+
+
+@inlined
+def _look_ahead(soon: Soon, start: int, rows: int, n_inputs: int, n: int, batch_rows: int) -> None:
+    """Note ``rows`` rows from place ``start`` on, to be fetched while the first layer's gradient of a batch is made.
+
+    That is where memory is not needed otherwise. ``n`` is the number of the layer's units.
+    """
+    noted, length = soon.noted, VECTOR_BYTES // soon.source.itemsize
+    noted[ROW], noted[STOP], noted[AT], noted[WIDTH] = start, start, 0, n_inputs
+    panels, tiles_high = n_inputs // (TILE_VECTORS * length), (n + TILE_ROWS - 1) // TILE_ROWS
+    if panels == 0 or soon.source.size * soon.source.itemsize < FAR_BYTES:
+        return
+    noted[STOP] = start + rows
+    part = (rows * n_inputs) // (panels * tiles_high) + 1
+    noted[PART] = (part + length - 1) // length * length
+    noted[STEP] = (noted[PART] + batch_rows - 1) // batch_rows
 
 
 @inlined
@@ -343,7 +368,7 @@ def take_steps(
     optimizer: int, numbers: Array, step: int, rates: Array, batch_rows: int,
     source_x: Array, source_y: Array, order: Array, begin: int, n_rows: int, tally: Array,
     x: Array, y: Array, z: Array, a: Array, theta: Array, gradient: Array, slots: Array,
-    activations: Array, deltas: Array, panel: Array, strips: Array, wanted: bool,
+    activations: Array, deltas: Array, panel: Array, strips: Array, noted: Array, wanted: bool,
 ) -> None:  # fmt: skip
     """A step for each batch of the ``n_rows`` rows from place ``begin`` of the order on, after ``step`` steps before them.
 
@@ -354,21 +379,23 @@ def take_steps(
     tally, x, y, z, a = unowned(tally), unowned(x), unowned(y), unowned(z), unowned(a)
     theta, gradient, slots = unowned(theta), unowned(gradient), unowned(slots)
     activations, deltas, panel, strips = unowned(activations), unowned(deltas), unowned(panel), unowned(strips)
+    soon = Soon(source_x, order, unowned(noted))
     last = layers[len(layers) - 1]
     n, n_inputs = last[N], layers[0][N_PREV]
+    x_row, n_stored = x.size // batch_rows, source_x.size // n_inputs
     none, total = theta.dtype.type(0.0), 0.0
     nothing = none, none, none, none
     for number, start in enumerate(range(0, n_rows, batch_rows)):
         rows = min(batch_rows, n_rows - start)
-        _gather(source_x, order, begin + start, rows, n_inputs, x)
-        _gather(source_y, order, begin + start, rows, n, y)
-        _forward(layers, theta, x, rows, z, a, activations, panel, strips)
+        _gather(source_x, order, begin + start, rows, n_inputs, x, x_row)
+        _gather(source_y, order, begin + start, rows, n, y, n)
+        _forward(layers, theta, x, x_row, rows, z, a, activations, panel, strips, soon)
         size, delta_at = rows * n, last[DELTA_AT] * rows
         z_b, a_b, y_b, delta = z[:size], a[:size], y[:size], deltas[delta_at : delta_at + size]
         total += _cost(cost, z_b, a_b, y_b)
         _measure(task, threshold, a_b, y_b, n, tally)
         _output_error(last[ACT], collapses, share / rows, a_b, y_b, delta, n)
-        _backward(layers, theta, rows, activations, deltas, panel, strips)
+        _backward(layers, theta, rows, activations, deltas, panel, strips, soon)
         # The gradient itself is wanted of an epoch's last batch only.
         is_wanted, number_of_step = wanted and start + rows == n_rows, step + number + 1
         is_adam = optimizer == ADAM and theta.size * theta.itemsize > NEAR_BYTES
@@ -376,9 +403,12 @@ def take_steps(
         if is_adam:
             adam = _adam_numbers(number_of_step, rates[number], numbers, theta)
         beta = rates[number] if optimizer == GRADIENT_DESCENT and not is_wanted else 0.0
+        after = begin + start + rows
+        _look_ahead(soon, after, min(batch_rows, n_stored - after), n_inputs, layers[0][N], rows)
         _gradients(
-            layers, x, rows, activations, deltas, gradient, theta, slots, beta, is_adam, adam, is_wanted, panel, strips
-        )
+            layers, x, x_row, rows, activations, deltas, gradient, theta, slots, beta, is_adam, adam, is_wanted, panel,
+            strips, soon,
+        )  # fmt: skip
         if beta == 0.0 and not is_adam:
             _update(optimizer, numbers, number_of_step, rates[number], theta, gradient, slots)
     tally[0] += share * total

@@ -110,6 +110,22 @@ def _softmax(z: Array, a: Array, n: int, scratch: Array) -> None:
 
 
 @inlined
+def _softmax_of_two(z: Array, a: Array) -> None:
+    """`_softmax` of rows of two: what is left of the larger is 0, so that only the smaller has an exponential."""
+    for row in range(z.size // 2):
+        first, second = np.float64(z[2 * row]), np.float64(z[2 * row + 1])
+        # A NaN, or an infinity that is the larger, is a NaN in the sum of both, and so in both answers.
+        largest = second if second > first else first
+        first, second = first - largest, second - largest
+        scale, rest = _exp_less_1(first + second)
+        smaller = scale + rest
+        share, log_total = 1.0 / (1.0 + smaller), _log(1.0 + smaller)
+        z[2 * row], z[2 * row + 1] = first - log_total, second - log_total
+        a[2 * row] = share if first == 0.0 else smaller * share
+        a[2 * row + 1] = share if second == 0.0 else smaller * share
+
+
+@inlined
 def activate(act: int, z: Array, a: Array, n: int, scratch: Array) -> None:
     """``a = act(z)``; ``a`` may be ``z`` but for softmax, whose ``scratch`` holds at least four numbers a row.
 
@@ -120,7 +136,7 @@ def activate(act: int, z: Array, a: Array, n: int, scratch: Array) -> None:
     elif act == TANH:
         _tanh(z, a)
     elif act == SOFTMAX and n == 2:
-        _softmax(z, a, 2, scratch)  # a length that is known makes vectors of the loops over rows
+        _softmax_of_two(z, a)
     elif act == SOFTMAX:
         _softmax(z, a, n, scratch)
 

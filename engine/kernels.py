@@ -91,12 +91,12 @@ def warm(dtype: str) -> None:
     numbers, vector = np.zeros(3), np.zeros((3, 2), dtype)
     layers = np.array([[1, 1, 0, 1, 0, 0, compiled.LINEAR]])
     x, y, z, a, activations, deltas = np.zeros((6, 1), dtype)
-    panel, strips = np.zeros((2, 1 << 11), dtype)
+    panel, strips, noted = *np.zeros((2, 1 << 11), dtype), np.zeros(6, np.int64)
     gradient, slots = np.zeros(2, dtype), vector[1:]
     compiled.take_steps(
         layers, 1.0, False, compiled.SQUARES, compiled.NOTHING, 0.5, compiled.ADAM, numbers, 0, np.zeros(1), 1,
         x, y, np.zeros(1, np.intp), 0, 1, np.zeros(1), x, y, z, a,
-        vector[0], gradient, slots, activations, deltas, panel, strips, True,
+        vector[0], gradient, slots, activations, deltas, panel, strips, noted, True,
     )  # fmt: skip
     compiled.update(compiled.ADAM, numbers, 1, 0.0, vector[0], gradient, slots)
 
@@ -157,10 +157,10 @@ class CompiledSteps:
         self._n_rows = layout.n_rows
         self._rows = rates, layout.batch_rows, *(_flat(rows) for rows in reader.sources), reader.order
         self._sources = reader.sources  # the flat views do not keep them
-        blocks = (part.reshape(-1) for part in (workspace.x, workspace.y, workspace.z, workspace.a))
+        blocks = (part.reshape(-1) for part in (workspace.y, workspace.z, workspace.a))
         sizes = _buffer_sizes(network, layout, theta.itemsize)
-        buffers = (empty((size,), theta.dtype) for size in sizes)
-        self._after = (*blocks, theta, workspace.gradient, slots, *buffers)
+        x, *buffers = (empty((size,), theta.dtype) for size in sizes)
+        self._after = (x, *blocks, theta, workspace.gradient, slots, *buffers, np.zeros(6, np.int64))
 
     def take(self, step: int, start: int, stop: int, tally: Float64[Array, " n_sums"]) -> None:
         """Train on the rows from place ``start`` of the order to before ``stop``, batch by batch, after ``step`` steps.
@@ -210,10 +210,18 @@ def _table(network: NetworkSpec, compiled: Any) -> Array:
     return np.array(rows, np.int64)
 
 
-def _buffer_sizes(network: NetworkSpec, layout: Layout, itemsize: int) -> tuple[int, int, int, int]:
-    """How many numbers the hidden activations, the errors, a panel, and the strips of a part of a matrix take."""
+def _apart(width: int, itemsize: int) -> int:
+    """How far the rows of a batch are apart: none of their vectors is in two lines of the cache where one would do."""
+    size = width * itemsize
+    if size >= VECTOR_BYTES:
+        return -(-size // VECTOR_BYTES) * VECTOR_BYTES // itemsize
+    return (1 << (size - 1).bit_length()) // itemsize
+
+
+def _buffer_sizes(network: NetworkSpec, layout: Layout, itemsize: int) -> tuple[int, int, int, int, int]:
+    """How many numbers a batch, the hidden activations, the errors, a panel, and the strips of a part of a matrix take."""
     widths, rows, compiled = network.widths, layout.batch_rows, _compiled()
     vector = VECTOR_BYTES // itemsize
     panel = compiled.TILE_VECTORS * vector * (max(*widths, rows) + vector)
     strips = (compiled.DEPTH + vector) * (max(*widths, rows) + vector)
-    return rows * sum(widths[1:-1]), rows * sum(widths[1:]), panel, strips
+    return rows * _apart(widths[0], itemsize), rows * sum(widths[1:-1]), rows * sum(widths[1:]), panel, strips

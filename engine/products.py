@@ -4,11 +4,44 @@ Every array is flat and C-ordered; ``_at`` is where a matrix begins in it. A mat
 caches is copied as it is used, panel by panel or strip by strip: read in place, every row would be a page of its own.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from engine.arrays import Array
 from engine.tiles import copy, fetch, low_tile, tile, transpose_block
 from engine.vectors import DEPTH, LARGE_BYTES, NEAR_BYTES, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, inlined
+
+
+class Soon(NamedTuple):
+    """Rows that are needed soon, fetched part by part on the way.
+
+    Attributes:
+        source: where they are.
+        order: the places that ``noted`` counts, as numbers of rows; empty where those are as they are stored.
+        noted: `ROW`, the next place, and `STOP`, the one at which to stop; `AT`, where the next part begins in the row,
+            and `WIDTH`, where the row ends; `PART`, how long a part is, and `STEP`, how far it is fetched at once.
+    """
+
+    source: Array
+    order: Array
+    noted: Array
+
+
+ROW, STOP, AT, WIDTH, PART, STEP = range(6)
+
+
+@inlined
+def _next_part(soon: Soon) -> tuple[int, int]:
+    """Where the next part is, and how far it is fetched at once: not at all if none is left."""
+    noted = soon.noted
+    row, at = noted[ROW], noted[AT]
+    if row >= noted[STOP]:
+        return 0, 0
+    is_last = at + noted[PART] >= noted[WIDTH]
+    noted[ROW], noted[AT] = (row + 1, 0) if is_last else (row, at + noted[PART])
+    stored = soon.order[row] if soon.order.size else row
+    return stored * noted[WIDTH] + at, noted[STEP]
 
 
 @inlined
@@ -23,20 +56,21 @@ def _columns_at_once(columns: int, itemsize: int) -> int:
 
 @inlined
 def _rows_of_tile(
-    a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_step: int, c: Array, c_at: int, c_row: int,
-    m: int, k: int, columns: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float,
+    a: Array, a_at: int, a_row: int, a_step: int, a_strip: int, b: Array, b_at: int, b_step: int, c: Array, c_at: int,
+    c_row: int, m: int, k: int, columns: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int,
+    factor: float, source: Array, soon_at: int, soon_step: int,
 ) -> None:  # fmt: skip
-    """``m`` rows of ``c = a b + start``, no more than `TILE_ROWS`; see `engine.tiles`."""
-    if m == TILE_ROWS:
+    """``m`` rows of ``c = a b + start``, less than `TILE_ROWS` or a multiple of it; see `engine.tiles`."""
+    if m >= TILE_ROWS:
         tile(
-            a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at,
-            floor, slope, slope_at, factor,
+            a, a_at, a_row, a_step, a_strip * TILE_ROWS, m // TILE_ROWS, b, b_at, b_step, c, c_at, c_row, m, k, columns,
+            start, start_at, floor, slope, slope_at, factor, source, soon_at, soon_step,
         )  # fmt: skip
         return
     for i in range(0, m, 4):
         low_tile(
-            a, a_at + i * a_row, a_row, a_step, b, b_at, b_step, c, c_at + i * c_row, c_row, m - i, k, columns,
-            start, start_at, floor, slope, slope_at + i * c_row if slope_at >= 0 else -1, factor,
+            a, a_at + i * a_row, a_row, a_step, 0, 1, b, b_at, b_step, c, c_at + i * c_row, c_row, m - i, k, columns,
+            start, start_at, floor, slope, slope_at + i * c_row if slope_at >= 0 else -1, factor, source, soon_at, soon_step,
         )  # fmt: skip
 
 
@@ -45,11 +79,11 @@ def _multiply_panel(
     a: Array, a_at: int, a_row: int, a_step: int, a_strip: int, b: Array, b_at: int, b_step: int,
     c: Array, c_at: int, m: int, n: int, k: int, columns: int, start: Array, start_at: int,
     floor: float, slope: Array, slope_at: int, factor: float, later: Array, later_at: int, later_row: int,
-    later_rows: int, later_columns: int,
+    later_rows: int, later_columns: int, soon: Soon,
 ) -> None:  # fmt: skip
     """The first ``columns`` columns, a panel or less, of ``c = a b + start``; strips of ``a`` are ``a_strip`` a row apart.
 
-    On the way ``later_columns`` columns of ``later_rows`` rows are fetched for later.
+    On the way ``later_columns`` columns of ``later_rows`` rows are fetched for later, and what is needed ``soon``.
     """
     fetched, at_once = 0, (later_rows * TILE_ROWS + m - 1) // m
     i = 0
@@ -60,11 +94,15 @@ def _multiply_panel(
         for row in range(fetched, min(fetched + at_once, later_rows)):
             fetch(later, later_at + row * later_row, later_columns)
         fetched += at_once
+        soon_at, soon_step = _next_part(soon)
+        rows = min(m - i, TILE_ROWS)
+        if rows == TILE_ROWS and later_rows == 0 and soon_step == 0:
+            rows = (m - i) // TILE_ROWS * TILE_ROWS  # nothing is to be fetched between two tiles
         _rows_of_tile(
-            a, a_at + i * a_strip, a_row, a_step, b, b_at, b_step, c, c_at + i * n, n, min(m - i, TILE_ROWS), k, columns,
-            start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, factor,
+            a, a_at + i * a_strip, a_row, a_step, a_strip, b, b_at, b_step, c, c_at + i * n, n, rows, k, columns,
+            start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, factor, soon.source, soon_at, soon_step,
         )  # fmt: skip
-        i += TILE_ROWS
+        i += rows
 
 
 @inlined
@@ -125,7 +163,7 @@ def _panel(
 def multiply(
     a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_row: int, b_step: int, c: Array, c_at: int,
     m: int, n: int, k: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float,
-    panel: Array, strips: Array,
+    panel: Array, strips: Array, soon: Soon,
 ) -> None:  # fmt: skip
     """``c = a b + start`` for an ``(m, k)`` and a ``(k, n)`` matrix, of which rows and columns are so far apart.
 
@@ -155,5 +193,6 @@ def multiply(
                 start, start_at + j if start_at >= 0 and p == 0 else -1, least,
                 slope, slope_at + j if slope_at >= 0 and is_last else -1, share,
                 b, b_at + p * b_row + (j + columns) * b_step, row_after, rows_after, columns_after,
+                soon,
             )  # fmt: skip
             j += columns

@@ -6,7 +6,7 @@ Nothing is allocated.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import types
@@ -22,84 +22,141 @@ from engine.vectors import (
     Vectors,
     apart,
     pointer_to,
+    unrelated,
 )
 
 
+class _Places(NamedTuple):
+    """What the code of tiles is given, as LLVM's values; see `_tile`."""
+
+    a: Any
+    a_row: Any
+    a_step: Any
+    a_strip: Any
+    tiles: Any
+    b: Any
+    b_step: Any
+    c: Any
+    c_row: Any
+    m: Any
+    k: Any
+    columns: Any
+    start: Any
+    given: Any
+    floor: Any
+    slope: Any
+    slopes: Any
+    added: Any
+    soon: Any
+    soon_step: Any
+
+
 def _tile(rows: int, *, few: bool = False) -> Any:
-    """The product of ``rows`` rows of a matrix with a panel of another.
+    """The products of strips of ``rows`` rows of a matrix, one under another, with a panel of another.
 
     With ``few`` there may be as little as one row (``m`` tells): the last one is then made again.
 
-    ``tile(a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at, floor, slope,
-    slope_at, factor)`` writes, for each row *i* and each *j* before ``columns``, ``c[c_at + i c_row + j] = sum_p a[a_at + i a_row
-    + p a_step] b[b_at + p b_step + j]``. It adds ``start[start_at + j]`` unless ``start_at`` is negative, gives at least
-    ``floor``, and, unless ``slope_at`` is negative, multiplies by 0 where ``slope[slope_at + i c_row + j]`` is not positive.
-    With a ``factor`` that is not 0, ``factor`` times all that is added to ``c``: no two tiles may then have a row in common.
+    ``tile(a, a_at, a_row, a_step, a_strip, tiles, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at, floor,
+    slope, slope_at, factor, soon, soon_at, soon_step)`` writes, for each of the ``tiles``, the first row of which is
+    ``a_strip`` after that of the one before, for each row *i* and each *j* before ``columns``, ``c[c_at + i c_row + j] = sum_p
+    a[a_at + i a_row + p a_step] b[b_at + p b_step + j]``. It adds ``start[start_at + j]`` unless ``start_at`` is negative,
+    gives at least ``floor``, and, unless ``slope_at`` is negative, multiplies by 0 where ``slope[slope_at + i c_row + j]`` is
+    not positive. With a ``factor`` that is not 0, ``factor`` times all that is added to ``c``: no two tiles may then have a row
+    in common. The widest tiles also have ``soon[soon_at + p soon_step]`` brought nearer for each *p*.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, a_at, a_row, a_step, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at = arguments[:15]
-        floor, slope, slope_at, added = arguments[15:]
+        a, a_at, a_row, a_step, a_strip, tiles, b, b_at, b_step, c, c_at, c_row, m, k, columns = arguments[:15]
+        start, start_at, floor, slope, slope_at, added, soon, soon_at, soon_step = arguments[15:]
         kind = signature.args[0]
-        begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at))
-        a, b, c, start, slope = (pointer_to(context, builder, kind, x, at) for x, at in begins)
+        begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at), (soon, soon_at))
+        a, b, c, start, slope, soon = (pointer_to(context, builder, kind, x, at) for x, at in begins)
         zero = ir.Constant(ir.IntType(64), 0)
         given = builder.select(builder.icmp_signed("<", start_at, zero), zero, columns)
         slopes = builder.icmp_signed(">=", slope_at, zero)
-        places = (a, a_row, a_step, b, b_step, c, c_row, m, k, columns, start, given, floor, slope, slopes, added)
-        _call_for(columns, builder, f"tile_{rows}", partial(body, kind.dtype), places, kind.dtype)
+        places = _Places(
+            a, a_row, a_step, a_strip, tiles, b, b_step, c, c_row, m, k, columns, start, given, floor, slope, slopes, added,
+            soon, soon_step,
+        )  # fmt: skip
+        _call_for(columns, builder, f"tile_{rows}", partial(all_tiles, kind.dtype), places, kind.dtype)
         return context.get_dummy_value()
 
-    def body(
-        dtype: Any, vectors: int, whole: bool, builder: Any, a: Any, a_row: Any, a_step: Any, b: Any, b_step: Any, c: Any,
-        c_row: Any, m: Any, k: Any, columns: Any, start: Any, given: Any, floor: Any, slope: Any, slopes: Any, added: Any,
-    ) -> None:  # fmt: skip
-        vector, zero = Vectors(builder, dtype), ir.Constant(ir.IntType(64), 0)
-        lengths = [ir.Constant(ir.IntType(64), v * vector.length) for v in range(vectors)]
-        masks = _masks(vector, columns, vectors, whole)
+    def all_tiles(dtype: Any, vectors: int, whole: bool, builder: Any, *arguments: Any) -> None:
+        vector, places = Vectors(builder, dtype), _Places(*arguments)
+        masks = _masks(vector, places.columns, vectors, whole)
+        down = builder.mul(places.c_row, ir.Constant(ir.IntType(64), rows))
+        with cgutils.for_range(builder, places.tiles) as loop:
+            a = builder.gep(places.a, [builder.mul(loop.index, places.a_strip)])
+            below = builder.mul(loop.index, down)
+            c, slope = builder.gep(places.c, [below]), builder.gep(places.slope, [below])
+            one_tile(vector, masks, places._replace(a=a, c=c, slope=slope))
+
+    def one_tile(vector: Vectors, masks: list[Any | None], places: _Places) -> None:
+        builder, one = vector.builder, ir.Constant(ir.IntType(64), 1)
+        lengths = [ir.Constant(ir.IntType(64), v * vector.length) for v in range(len(masks))]
         numbers = [ir.Constant(ir.IntType(64), i) for i in range(rows)]
         if few:
-            numbers = [_at_most(builder, number, builder.sub(m, ir.Constant(ir.IntType(64), 1))) for number in numbers]
-        first = [vector.load(builder.gep(start, [v]), vector.first(builder.sub(given, v))) for v in lengths]
+            numbers = [_at_most(builder, number, builder.sub(places.m, one)) for number in numbers]
+        given = (vector.first(builder.sub(places.given, length)) for length in lengths)
+        first = [
+            vector.load(builder.gep(places.start, [length]), mask) for length, mask in zip(lengths, given, strict=True)
+        ]
         sums = [[cgutils.alloca_once_value(builder, part) for part in first] for _ in numbers]
-        is_added = builder.fcmp_ordered("!=", added, ir.Constant(added.type, 0.0))
+        is_added = builder.fcmp_ordered("!=", places.added, ir.Constant(places.added.type, 0.0))
         with builder.if_then(is_added):
             for number in numbers:
-                vector.fetch(builder.gep(c, [builder.mul(c_row, number)]), vectors)
-        _add_products(
-            vector, sums, masks, a, [builder.mul(a_row, number) for number in numbers], a_step, b, b_step, zero, k
-        )
+                vector.fetch(builder.gep(places.c, [builder.mul(places.c_row, number)]), len(masks))
+        _add_products(vector, sums, masks, places, [builder.mul(places.a_row, number) for number in numbers])
         results = [
-            (number, length, mask, total)
+            (builder.add(builder.mul(places.c_row, number), length), mask, total)
             for number, row in zip(numbers, sums, strict=True)
             for length, mask, total in zip(lengths, masks, row, strict=True)
         ]
         with builder.if_then(is_added):
-            times = vector.fill(added)
-            for number, length, mask, total in results:
-                before = vector.load(builder.gep(c, [builder.add(builder.mul(c_row, number), length)]), mask)
+            times = vector.fill(places.added)
+            for place, mask, total in results:
+                before = vector.load(builder.gep(places.c, [place]), mask)
                 builder.store(vector.add_product(times, builder.load(total), before), total)
-        with builder.if_then(slopes):
-            for number, length, mask, total in results:
-                a_i = vector.load(builder.gep(slope, [builder.add(builder.mul(c_row, number), length)]), mask)
+        with builder.if_then(places.slopes):
+            for place, mask, total in results:
+                a_i = vector.load(builder.gep(places.slope, [place]), mask)
                 up = builder.fcmp_ordered(">", a_i, vector.zero())
                 factor = builder.select(up, vector.constant(1.0), vector.zero())
                 builder.store(builder.fmul(builder.load(total), factor), total)
-        least = vector.fill(floor)
-        for number, length, mask, total in results:
+        least = vector.fill(places.floor)
+        for place, mask, total in results:
             value = builder.load(total)
             # A NaN is not below the floor: it stays.
             value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
-            vector.store(value, builder.gep(c, [builder.add(builder.mul(c_row, number), length)]), mask)
+            vector.store(value, builder.gep(places.c, [place]), mask)
 
     def tile(
-        typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, b: Any, b_at: Any, b_step: Any,
+        typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, a_strip: Any, tiles: Any, b: Any, b_at: Any, b_step: Any,
         c: Any, c_at: Any, c_row: Any, m: Any, k: Any, columns: Any, start: Any, start_at: Any,
-        floor: Any, slope: Any, slope_at: Any, factor: Any,
+        floor: Any, slope: Any, slope_at: Any, factor: Any, soon: Any, soon_at: Any, soon_step: Any,
     ) -> Any:  # fmt: skip
-        del typing, a_at, a_row, a_step, b_at, b_step, c_at, c_row, m, k, columns, start_at, floor, slope_at, factor
+        del (
+            typing,
+            a_at,
+            a_row,
+            a_step,
+            a_strip,
+            tiles,
+            b_at,
+            b_step,
+            c_at,
+            c_row,
+            m,
+            k,
+            columns,
+            start_at,
+            floor,
+            slope_at,
+        )
+        del factor, soon_at, soon_step
         i = types.intp
-        return types.void(a, i, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype), generate
+        numbers = a, i, i, i, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype, soon, i, i
+        return types.void(*numbers), generate
 
     return intrinsic(tile)
 
@@ -129,17 +186,19 @@ def _call_for(
 
 
 def _add_products(
-    vector: Vectors, sums: list[list[Any]], masks: list[Any | None], a: Any, places: list[Any], a_step: Any,
-    b: Any, b_step: Any, begin: Any, end: Any,
-) -> None:  # fmt: skip
-    """Add the products of columns ``begin`` to before ``end`` of a matrix and as many rows of another to a tile's sums."""
+    vector: Vectors, sums: list[list[Any]], masks: list[Any | None], places: _Places, rows: list[Any]
+) -> None:
+    """Add the products of ``k`` columns of a matrix and as many rows of another to a tile's sums."""
     builder = vector.builder
-    with cgutils.for_range_slice(builder, begin, end, ir.Constant(ir.IntType(64), 1)) as (p, _):
-        b_p = builder.gep(b, [builder.mul(p, b_step)])
-        a_p = builder.gep(a, [builder.mul(p, a_step)])
+    lines = [unrelated(builder, builder.gep(places.a, [row])) for row in rows]
+    with cgutils.for_range(builder, places.k) as loop:
+        b_p = builder.gep(places.b, [builder.mul(loop.index, places.b_step)])
+        at = builder.mul(loop.index, places.a_step)
+        if len(masks) == TILE_VECTORS:
+            vector.fetch(builder.gep(places.soon, [builder.mul(loop.index, places.soon_step)]), 1)
         parts = [vector.load(vector.after(b_p, number), mask) for number, mask in enumerate(masks)]
-        for place, row in zip(places, sums, strict=True):
-            factor = vector.fill(builder.load(builder.gep(a_p, [place])))
+        for line, row in zip(lines, sums, strict=True):
+            factor = vector.fill(builder.load(builder.gep(line, [at])))
             for part, total in zip(parts, row, strict=True):
                 builder.store(vector.add_product(factor, part, builder.load(total)), total)
 
@@ -151,13 +210,13 @@ def _at_most(builder: Any, number: Any, most: Any) -> Any:
 def _dots(rows: int, columns: int) -> Any:
     """The products of ``rows`` rows of one matrix with ``columns`` rows of another, both along their rows.
 
-    ``dots(a, a_at, w, w_at, c, c_at, c_row, k, m, n, start, start_at, floor)`` writes, for *i* before ``m`` and *j*
-    before ``n``, ``c[c_at + i c_row + j] = sum_p a[a_at + i k + p] w[w_at + j k + p]``, with ``start`` and ``floor`` as
+    ``dots(a, a_at, a_row, w, w_at, c, c_at, c_row, k, m, n, start, start_at, floor)`` writes, for *i* before ``m`` and *j*
+    before ``n``, ``c[c_at + i c_row + j] = sum_p a[a_at + i a_row + p] w[w_at + j k + p]``, with ``start`` and ``floor`` as
     in a tile. Where there are fewer rows or columns, the last is made again.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        a, a_at, w, w_at, c, c_at, c_row, k, m, n, start, start_at, floor = arguments
+        a, a_at, a_row, w, w_at, c, c_at, c_row, k, m, n, start, start_at, floor = arguments
         kind, integer = signature.args[0], ir.IntType(64)
         vector = Vectors(builder, kind.dtype)
         a, w, c, start = (
@@ -166,7 +225,7 @@ def _dots(rows: int, columns: int) -> Any:
         one, zero, length = (ir.Constant(integer, number) for number in (1, 0, vector.length))
         lines = [_at_most(builder, ir.Constant(integer, i), builder.sub(m, one)) for i in range(rows)]
         units = [_at_most(builder, ir.Constant(integer, j), builder.sub(n, one)) for j in range(columns)]
-        from_a = [builder.gep(a, [builder.mul(line, k)]) for line in lines]
+        from_a = [builder.gep(a, [builder.mul(line, a_row)]) for line in lines]
         from_w = [builder.gep(w, [builder.mul(unit, k)]) for unit in units]
         sums = [[cgutils.alloca_once_value(builder, vector.zero()) for _ in units] for _ in lines]
 
@@ -198,12 +257,12 @@ def _dots(rows: int, columns: int) -> Any:
         return context.get_dummy_value()
 
     def dots(
-        typing: Any, a: Any, a_at: Any, w: Any, w_at: Any, c: Any, c_at: Any, c_row: Any, k: Any, m: Any, n: Any,
-        start: Any, start_at: Any, floor: Any,
+        typing: Any, a: Any, a_at: Any, a_row: Any, w: Any, w_at: Any, c: Any, c_at: Any, c_row: Any, k: Any, m: Any,
+        n: Any, start: Any, start_at: Any, floor: Any,
     ) -> Any:  # fmt: skip
-        del typing, a_at, w_at, c_at, c_row, k, m, n, start_at, floor
+        del typing, a_at, a_row, w_at, c_at, c_row, k, m, n, start_at, floor
         i = types.intp
-        return types.void(a, i, w, i, c, i, i, i, i, i, start, i, a.dtype), generate
+        return types.void(a, i, i, w, i, c, i, i, i, i, i, start, i, a.dtype), generate
 
     return intrinsic(dots)
 

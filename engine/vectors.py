@@ -33,6 +33,8 @@ LARGE_BYTES, DEPTH = 1 << 19, 192
 """A matrix of a product that is so large is copied as it is used, and multiplied so many columns at once."""
 NEAR_BYTES = 1 << 16
 """What is used soon after it was made."""
+FAR_BYTES = 1 << 21
+"""Rows of so many bytes are so far away that they are fetched before they are needed."""
 SOURCES = ("vectors.py", "tiles.py", "products.py", "elementwise.py", "compiled.py")
 """The files that all machine code is made from."""
 
@@ -225,6 +227,15 @@ def apart(builder: Any, name: str, generate: Callable[..., None], *arguments: An
         generate(inside, *function.args)
         inside.ret_void()
     return function
+
+
+def unrelated(builder: Any, pointer: Any) -> Any:
+    """The pointer, of which LLVM does not know how far it is from others.
+
+    Else it counts in a loop from each to the next, and all of them wait for one another.
+    """
+    kind = ir.FunctionType(pointer.type, [pointer.type])
+    return builder.asm(kind, "", "=r,0", [pointer], side_effect=False)
 
 
 def pointer_to(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
