@@ -30,8 +30,7 @@ CHECKS = (
     "use_after_free",
     "ensure_resource_availability",
 )
-PHASES = "examples,coverage,fuzzing"
-# Left out: `stateful`. In a chain of steps, one deletes what the hooks let another name, and a 404 for that is no fault.
+PHASES = "examples,coverage,fuzzing,stateful"
 # Left out: `positive_data_acceptance`. What fits the document can still name what there is not, or a job that has ended.
 MOST_OF_AN_OPERATION = "30"
 
