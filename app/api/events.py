@@ -55,7 +55,11 @@ def _seen(
     return seen
 
 
-@router.get("/{job_id}/events", response_class=EventSourceResponse)
+@router.get(
+    "/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses={204: {"description": "`Last-Event-ID` is that of `done`: there is nothing to come, and no body."}},
+)
 async def stream_job_events(
     installed: Installed, owner: Owner, job_id: str, seen: Annotated[Seen, Depends(_seen)]
 ) -> AsyncIterator[ServerSentEvent]:

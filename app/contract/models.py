@@ -18,7 +18,7 @@ class ModelLinks(Outgoing):
     weights: str
     card: str
     predict: str
-    receipt: str
+    receipt: Annotated[str | None, Field(description="null: the model has none.")]
     job: str | None
 
 

@@ -148,6 +148,18 @@ def find(session: Session, owner: str, dataset_id: str, *, lock: bool = False) -
     return row
 
 
+def named(session: Session, owner: str, dataset_id: str, pointer: str, *, lock: bool = False) -> DatasetRow:
+    """Give the row of a dataset that a body names.
+
+    Raises:
+        InvalidRequest: There is none; `pointer` is where it is named.
+    """
+    try:
+        return find(session, owner, dataset_id, lock=lock)
+    except NotFound as error:
+        raise InvalidRequest(error.detail, [Fault(pointer, error.detail, error.code)]) from None
+
+
 def columns_of(row: DatasetRow) -> list[Column]:
     """Give the columns of a dataset."""
     return [Column.model_validate(column) for column in row.columns]

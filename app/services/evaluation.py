@@ -106,10 +106,15 @@ def losses(installation: Installation, owner: str, model_id: str, request: Losse
 
 
 def _pair(installation: Installation, owner: str, model_id: str, dataset_id: str, *, with_targets: bool) -> _Pair:
-    """Find both, and see that they fit. No session is held while the dataset is worked through."""
+    """Find both, and see that they fit. No session is held while the dataset is worked through.
+
+    Raises:
+        NotFound: There is no such model.
+        InvalidRequest: There is no such dataset, or it does not fit the model.
+    """
     with installation.database.reading() as session:
         model = models.find(session, owner, model_id)
-        dataset = datasets.find(session, owner, dataset_id)
+        dataset = datasets.named(session, owner, dataset_id, "/dataset_id")
         loss, loss_parameters = _loss(session, owner, model)
     fitted = FittedPreprocessing.from_json(model.preprocessing)
     faults = column_faults(fitted, datasets.columns_of(dataset), with_targets=with_targets)

@@ -184,7 +184,7 @@ def describe(row: ModelRow) -> Model:
             weights=f"/v1/models/{row.id}/weights",
             card=f"/v1/models/{row.id}/card",
             predict=f"/v1/models/{row.id}/predict",
-            receipt=f"/v1/models/{row.id}/receipt",
+            receipt=row.receipt and f"/v1/models/{row.id}/receipt",
             job=row.job_id and f"/v1/jobs/{row.job_id}",
         ),
     )

@@ -106,10 +106,10 @@ def _store(
     # From here on, on SQLite, nobody else can write.
     if draft.is_inline:
         datasets.add(installation, session, draft.dataset)
-    needed = [] if draft.is_inline else [draft.dataset.id]
-    needed += [] if draft.other is None else [draft.other.id]
-    for dataset_id in sorted(set(needed)):  # in one order, so that no two requests wait for each other
-        datasets.find(session, owner, dataset_id, lock=True)
+    needed = {} if draft.other is None else {draft.other.id: "/validation/dataset_id"}
+    needed |= {} if draft.is_inline else {draft.dataset.id: "/dataset_id"}
+    for dataset_id, pointer in sorted(needed.items()):  # in one order, so that no two requests wait for each other
+        datasets.named(session, owner, dataset_id, pointer, lock=True)
     store.add(session, row)
     if draft.start is not None:
         store.keep_initial_weights(session, row.id, draft.start.content)
@@ -194,10 +194,7 @@ def _fit(installation: Installation, owner: str, job: JobCreate, inline: Dataset
         dataset = inline
     else:
         with installation.database.reading() as session:
-            try:
-                dataset = datasets.find(session, owner, job.dataset_id or "")
-            except DescentError as error:
-                raise _below("/dataset_id", error) from None
+            dataset = datasets.named(session, owner, job.dataset_id or "", "/dataset_id")
     other = other_dataset(installation, owner, job)
     columns = datasets.columns_of(dataset)
     set_aside = left_out_by_default(installation, dataset, columns, job)

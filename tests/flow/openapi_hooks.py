@@ -4,12 +4,16 @@ import atexit
 import json
 import os
 import random
+import re
 from collections import Counter
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import schemathesis
 from hypothesis import strategies as st
+from schemathesis.generation.meta import TestPhase
 
 IDS: dict[str, list[str]] = json.loads(os.environ["OPENAPI_TEST_IDS"])
 TABLES = (
@@ -21,7 +25,10 @@ TABLES = (
     b"\xff\xfe",
 )
 LONGEST_WAIT_S = 0.1
+GIVEN = re.compile(r"(?:ds|upload|job|model)_[0-9a-z]{26}|ckpt_[0-9a-z]{26}_[0-9a-z]+")
+STOCK = {id for ids in IDS.values() for id in ids}
 COUNTED: Counter[str] = Counter()
+BEGINNINGS: dict[str, Any] = {}
 
 
 @atexit.register
@@ -32,26 +39,57 @@ def tell() -> None:
 
 @schemathesis.hook
 def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
-    """Leave the example of a CSV out: of a type with a strategy of its own, schemathesis takes nothing else but bytes."""
+    """Remember the examples. Leave that of a CSV out: of a type with a strategy of its own, schemathesis takes only bytes."""
+    for path, methods in raw_schema["paths"].items():
+        content = methods.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json", {})
+        if "{" not in path and "examples" in content:
+            BEGINNINGS[f"POST {path}"] = [one["value"] for one in content["examples"].values()][-1]
     del raw_schema["paths"]["/v1/datasets"]["post"]["requestBody"]["content"]["text/csv"]["examples"]
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Name objects that exist, three times of four; ask for others otherwise, and do not wait for what never ends."""
+    """Name objects that exist, three times of four; ask for others otherwise, and do not wait for what never ends.
+
+    An id that the service gave stays: in a chain of steps, one asks for what another made, or deleted.
+    """
     COUNTED[case.operation.label] += 1
     deletes = case.operation.method == "delete"
     for name, value in (case.path_parameters or {}).items():
         known = IDS.get(f"spare_{name}" if deletes else name)
+        is_given = GIVEN.fullmatch(str(value)) is not None
         # By the value, so that the same case names the same object on every run.
         draw = random.Random(repr(value))
-        if known and draw.random() < 0.75:
+        if deletes and value in STOCK:
+            case.path_parameters[name] = "what_all_others_need"
+        elif known and not is_given and draw.random() < 0.75:
             case.path_parameters[name] = draw.choice(known)
-        elif str(value).startswith("job_"):
-            case.path_parameters[name] = "job_of_nobody"  # one that waits for a worker, which there is none of
-    wait_s = (case.query or {}).get("wait_s")
-    if isinstance(wait_s, int | float) and LONGEST_WAIT_S < wait_s <= 60:
-        case.query["wait_s"] = LONGEST_WAIT_S
+    _wait_for_nothing(case)
+    if case.meta.phase.name is TestPhase.STATEFUL:
+        _begin_well(case)
+
+
+def _begin_well(case: Any) -> None:
+    """Have chains make things to go on with, two times of three, and each its own."""
+    label = case.operation.label
+    often = random.Random(repr(case.body)).random() < 2 / 3
+    if often and label in BEGINNINGS and case.meta.generation.mode.is_positive:
+        case.media_type, case.body, case.query = "application/json", deepcopy(BEGINNINGS[label]), {}
+    key = (case.headers or {}).get("Idempotency-Key")
+    if key and len(key) < 200:
+        # Under the key of an earlier chain, the answer would be what that one made, and may have deleted.
+        case.headers["Idempotency-Key"] = f"{key}-{COUNTED.total()}"
+
+
+def _wait_for_nothing(case: Any) -> None:
+    """There is no worker: a job that has not ended never does."""
+    with suppress(KeyError, TypeError, ValueError):
+        if LONGEST_WAIT_S < float(case.query["wait_s"]) <= 60:
+            case.query["wait_s"] = LONGEST_WAIT_S
+    if case.operation.label == "GET /v1/jobs/{job_id}/events" and case.path_parameters["job_id"] not in STOCK:
+        headers = case.headers or {}
+        if len(headers.get("Last-Event-ID", "")) <= 100:  # what is longer is refused, and has to be
+            case.headers = {**headers, "Last-Event-ID": "0-done"}
 
 
 schemathesis.openapi.media_type("text/csv", st.sampled_from(TABLES))

@@ -177,14 +177,22 @@ def test_a_model_whose_outputs_are_no_probabilities_has_no_log_loss(service: Ser
     assert post(service, model, "losses", dataset_id=penguins, limit=1).json()["rows"][0]["probability"] is None
 
 
-def test_what_is_not_there_is_404(service: Service, penguins: str, classifier: str) -> None:
+def names_no_dataset(answer: httpx.Response) -> None:
+    (fault,) = problem(answer, 422, "invalid_request")["errors"]
+    assert (fault["pointer"], fault["code"]) == ("/dataset_id", "not_found")
+
+
+def test_a_model_that_is_not_there_is_404_and_a_dataset_that_the_body_names_a_fault_of_the_body(
+    service: Service, penguins: str, classifier: str
+) -> None:
     for verb in VERBS:
-        problem(post(service, classifier, verb, dataset_id="ds_none"), 404, "not_found")
+        names_no_dataset(post(service, classifier, verb, dataset_id="ds_none"))
         problem(post(service, "model_none", verb, dataset_id=penguins), 404, "not_found")
+        problem(post(service, "model_none", verb, dataset_id="ds_none"), 404, "not_found")
 
 
 @pytest.mark.slow
-def test_what_is_another_owners_is_404(service: Service, penguins: str, classifier: str) -> None:
+def test_what_is_another_owners_is_not_there(service: Service, penguins: str, classifier: str) -> None:
     bob = Service(service.data_dir, service.environment.get("DESCENT_DATABASE_URL"), owner="bob")
     try:
         bob.start_api()
@@ -192,7 +200,7 @@ def test_what_is_another_owners_is_404(service: Service, penguins: str, classifi
         for verb in VERBS:
             problem(post(bob, classifier, verb, dataset_id=own), 404, "not_found")
             problem(post(bob, classifier, verb, dataset_id=penguins), 404, "not_found")
-            problem(post(service, classifier, verb, dataset_id=own), 404, "not_found")
+            names_no_dataset(post(service, classifier, verb, dataset_id=own))
     finally:
         bob.close()
 

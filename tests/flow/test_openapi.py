@@ -17,23 +17,10 @@ from app.store.session import Database
 from tests.service import PENGUINS, ROOT, Service, fresh_database, pointers, problem
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-CHECKS = (
-    "not_a_server_error",
-    "status_code_conformance",
-    "content_type_conformance",
-    "response_headers_conformance",
-    "response_schema_conformance",
-    "negative_data_rejection",
-    "unsupported_method",
-    "allow_header_conformance",
-    "missing_required_header",
-    "use_after_free",
-    "ensure_resource_availability",
-)
-PHASES = "examples,coverage,fuzzing"
-# Left out: `stateful`. In a chain of steps, one deletes what the hooks let another name, and a 404 for that is no fault.
-# Left out: `positive_data_acceptance`. What fits the document can still name what there is not, or a job that has ended.
 MOST_OF_AN_OPERATION = "30"
+SEED = "1"
+# Several: schemathesis ends the chains of a seed early once the service, which remembers, answers a step as it did not before.
+CHAINS = ("1", "2", "3", "4")
 
 
 @pytest.fixture(scope="module")
@@ -73,30 +60,18 @@ def _stock(service: Service) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_schemathesis_finds_nothing(stocked: tuple[Service, dict[str, list[str]]], tmp_path: Path) -> None:
+def _find_nothing(stocked: tuple[Service, dict[str, list[str]]], folder: Path, *options: str) -> dict[str, int]:
+    """Run schemathesis; give how many requests each operation was sent."""
     service, ids = stocked
-    counts = tmp_path / "counts.json"
+    counts = folder / "counts.json"
     done = subprocess.run(
         [
             *(str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG)),
-            *("run", f"{service.http.base_url}/openapi.json", "--workers", "1"),
-            *("--checks", ",".join(CHECKS), "--phases", PHASES),
-            *("--max-examples", MOST_OF_AN_OPERATION, "--seed", "1", "--generation-deterministic"),
-            *(
-                "--no-color",
-                "--continue-on-failure",
-                "--request-timeout",
-                "60",
-                "--request-retries",
-                "3",
-                "--suppress-health-check",
-                "all",
-            ),
-            *("--no-shrink", "--warnings", "off"),
+            *("run", f"{service.http.base_url}/openapi.json", "--workers", "1", *options),
+            *("--no-color", "--continue-on-failure", "--request-timeout", "60", "--request-retries", "3"),
+            *("--suppress-health-check", "all", "--no-shrink", "--warnings", "off"),
         ],
-        cwd=tmp_path,
+        cwd=folder,
         env={
             **os.environ,
             "OPENAPI_TEST_IDS": json.dumps(ids),
@@ -109,11 +84,28 @@ def test_schemathesis_finds_nothing(stocked: tuple[Service, dict[str, list[str]]
         check=False,
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
-    sent = json.loads(counts.read_text())
-    paths = service.http.get("/openapi.json").json()["paths"]
+    return dict(json.loads(counts.read_text()))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_schemathesis_finds_nothing(stocked: tuple[Service, dict[str, list[str]]], tmp_path: Path) -> None:
+    phases = ("--phases", "examples,coverage,fuzzing")
+    sent = _find_nothing(stocked, tmp_path, *phases, "--max-examples", MOST_OF_AN_OPERATION, "--seed", SEED)
+    paths = stocked[0].http.get("/openapi.json").json()["paths"]
     assert set(sent) == {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     assert sum(sent.values()) >= 5000, sent
     assert min(sent.values()) >= 5, sent
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", CHAINS)
+def test_schemathesis_finds_nothing_in_chains_of_steps(
+    stocked: tuple[Service, dict[str, list[str]]], tmp_path: Path, seed: str
+) -> None:
+    sent = _find_nothing(stocked, tmp_path, "--phases", "stateful", "--seed", seed)
+    assert sum(sent.values()) >= 10, sent
 
 
 def test_a_method_that_an_address_does_not_know_is_answered_with_those_it_knows(service: Service) -> None:
