@@ -361,8 +361,8 @@ class _Run:
         latest, best = self.progress.latest, self.progress.best
         if latest is None or self.row.kind == JobKind.VERIFICATION:
             return nullcontext()
-        parts = self.parts.blobs, self.row.id, self.network, self.training, self.state
-        return stage_weights(*parts, best=best, latest=latest)
+        made_by = self.row.id, self.network, self.training
+        return stage_weights(self.parts.blobs, *made_by, self.state, best=best, latest=latest)
 
     def _add_model(self, session: Any, staged: Staged | None) -> str | None:
         """Make a model of the staged weights, in the transaction that ends the job."""
