@@ -5,13 +5,16 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 from app.errors import TooLarge
+
+# The first part of every key: folders that are made, and on disk, before anything is put into them, and never removed.
+KINDS = ("content", "datasets", "models", "uploads")
 
 
 class Blobs:
@@ -24,7 +27,8 @@ class Blobs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.parts = folder / "parts"
-        self.parts.mkdir(parents=True, exist_ok=True)
+        for made in (self.parts, *map(self.path, KINDS)):
+            made.mkdir(parents=True, exist_ok=True)
         for made in (folder, folder.parent, folder.parent.parent):
             with suppress(PermissionError):  # a folder above ours, which somebody else made
                 sync_folder(made)
@@ -66,13 +70,29 @@ class Blobs:
 
     def put_all(self, contents: Iterable[tuple[str, bytes]]) -> None:
         """Store blobs one after the other, each whole or not at all; on disk when this returns, their folders synced once."""
-        paths = []
-        for key, content in contents:
-            with self.writer(max_bytes=len(content)) as blob:
+        with self.staged(contents) as publish:
+            publish()
+
+    @contextmanager
+    def staged(self, contents: Iterable[tuple[str, bytes]]) -> Iterator[Callable[[], None]]:
+        """Write blobs to disk, one after the other, and give what gives them their keys: the short part of storing them.
+
+        What it is not called for leaves no trace. When it returns, the blobs are on disk under their keys.
+        """
+        with ExitStack() as stack:
+            written = []
+            for key, content in contents:
+                blob = stack.enter_context(self.writer(max_bytes=len(content)))
                 blob.write(content)
-                blob.place(self.path(key))
-            paths.append(self.path(key))
-        _sync_folders(paths)
+                blob.sync()
+                written.append((self.path(key), blob))
+
+            def publish() -> None:
+                for path, blob in written:
+                    blob.name(path)
+                _sync_folders(path for path, _ in written)
+
+            yield publish
 
     @contextmanager
     def writer(self, *, max_bytes: int) -> Iterator["NewBlob"]:
@@ -108,11 +128,8 @@ class Blobs:
         self.path(key).unlink(missing_ok=True)
 
     def discard(self, key: str) -> None:
-        """Remove a blob that was not saved, and its folder if that is empty."""
-        path = self.path(key)
-        path.unlink(missing_ok=True)
-        with suppress(OSError):
-            path.parent.rmdir()
+        """Remove a blob that was not saved."""
+        self.path(key).unlink(missing_ok=True)
 
     def delete_folder(self, folder: str) -> None:
         """Remove every blob of a folder, and the folder."""
@@ -154,13 +171,18 @@ class NewBlob:
 
     def publish(self, target: Path) -> None:
         """Give the file its lasting name; when this returns, file and name are on disk."""
-        self.place(target)
+        self.sync()
+        self.name(target)
         _sync_folders([target])
 
-    def place(self, target: Path) -> None:
-        """Give the file its lasting name; when this returns, the file is on disk, but its name may not be."""
+    def sync(self) -> int:
+        """Have the bytes so far survive a power cut; give their number."""
         self._file.flush()
         os.fsync(self._file.fileno())
+        return self.size_bytes
+
+    def name(self, target: Path) -> None:
+        """Give the file its lasting name, which is not on disk yet."""
         target.parent.mkdir(parents=True, exist_ok=True)
         self._name(target)
 
@@ -169,10 +191,20 @@ class NewBlob:
 
 
 def _sync_folders(paths: Iterable[Path]) -> None:
-    """Have the names of files survive a power cut, and those of their folders, down from the one of all blobs."""
-    folders = {folder for path in paths for folder in list(path.parents)[:3]}
+    """Have the names of files survive a power cut, and those of their folders, down from the one of their kind.
+
+    That a folder was there already does not say that its name is on disk: another process may have made it just now.
+    """
+    folders = {folder for path in paths for folder in _up_to_kind(path)}
     for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
         sync_folder(folder)
+
+
+def _up_to_kind(path: Path) -> Iterator[Path]:
+    for folder in path.parents:
+        yield folder
+        if folder.name in KINDS:
+            return
 
 
 class Busy(Exception):
@@ -222,12 +254,6 @@ class Growing(NewBlob):
         self.check_room(len(piece))
         self._file.write(piece)
         self.size_bytes += len(piece)
-
-    def sync(self) -> int:
-        """Have the bytes so far survive a power cut; give their number."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        return self.size_bytes
 
     @cached_property
     def sha256(self) -> str:

@@ -8,6 +8,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import DamagedFile
@@ -62,8 +63,12 @@ class RemoteBlobs(Blobs):
         self._cache.note(key, sha256)
         self._cache.make_room(size_bytes)
 
-    def put_all(self, contents: Iterable[tuple[str, bytes]]) -> None:
-        """Store blobs here and in the bucket, one after the other."""
+    @contextmanager
+    def staged(self, contents: Iterable[tuple[str, bytes]]) -> Iterator[Callable[[], None]]:
+        """Write blobs to disk, and give what gives them their keys and puts them into the bucket, one after the other.
+
+        Not before: until then another one's blobs of these keys may be the ones that a row names.
+        """
         keys: list[str] = []
 
         def noted() -> Iterator[tuple[str, bytes]]:
@@ -71,14 +76,19 @@ class RemoteBlobs(Blobs):
                 keys.append(key)
                 yield key, content
 
-        super().put_all(noted())
-        try:
-            for key in keys:
-                self.save(key)
-        except BaseException:
-            for key in keys:
-                self.path(key).unlink(missing_ok=True)
-            raise
+        with super().staged(noted()) as place:
+
+            def publish() -> None:
+                place()
+                try:
+                    for key in keys:
+                        self.save(key)
+                except BaseException:
+                    for key in keys:
+                        self.path(key).unlink(missing_ok=True)
+                    raise
+
+            yield publish
 
     def delete(self, key: str) -> None:
         """Remove a blob. From a bucket that is away it is swept later: no row names it any more."""

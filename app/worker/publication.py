@@ -1,6 +1,8 @@
 """What a model keeps beside its own weights: those of the best and of the latest epoch, and how it was trained."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -11,33 +13,56 @@ from app.contract.jobs import Resolved
 from app.contract.models import Which
 from app.exports.weights import to_npz
 from app.store.blobs import Blobs
-from engine.spec import NetworkSpec
+from engine.spec import NetworkSpec, TrainingSpec
 from engine.state import TrainingState
 from engine.weights import named_arrays
 
 Summary = dict[str, Any]
 
 
-def store_weights(
-    blobs: Blobs,
-    model_id: str,
-    network: NetworkSpec,
-    state: TrainingState,
-    own: Which,
-    *,
-    best: Summary,
-    latest: Summary,
-) -> dict[Which, Summary]:
-    """Store the weights of the best and of the latest epoch, once if they are the same.
+@dataclass(frozen=True)
+class Staged:
+    """Weights that are on disk, but not yet under the keys of their model.
 
     Args:
         own: Which of them are the model's own.
-        best: What was measured in the best epoch.
-        latest: And in the last one.
-
-    Returns:
-        What the model's row says of each.
+        versions: What the model's row says of each.
+        publish: Gives them their keys.
     """
+
+    model_id: str
+    own: Which
+    versions: dict[Which, Summary]
+    publish: Callable[[], None]
+
+
+def store_weights(staged: Staged) -> None:
+    """Give weights the keys of their model, in the transaction that holds the job: no run that lost it is to touch them."""
+    staged.publish()
+
+
+@contextmanager
+def stage_weights(
+    blobs: Blobs,
+    job_id: str,
+    network: NetworkSpec,
+    training: TrainingSpec,
+    state: TrainingState,
+    *,
+    best: Summary | None,
+    latest: Summary,
+) -> Iterator[Staged]:
+    """Write the weights of the best and of the latest epoch to disk, once if they are the same.
+
+    Before the transaction that publishes them: it keeps all others waiting, and a disk takes its time.
+
+    Args:
+        best: What was measured in the best epoch; None: none was the best one.
+        latest: And in the last one.
+    """
+    stopping = training.early_stopping
+    own = Which.BEST if stopping is not None and stopping.restore_best and best is not None else Which.LATEST
+    model_id = "model_" + job_id.removeprefix("job_")
     differ = _differ(state)
     stored: dict[Which, Summary] = {}
 
@@ -49,12 +74,13 @@ def store_weights(
                 stored[which] = {"sha256": sha256(content).hexdigest(), "size_bytes": len(content)}
                 yield f"models/{model_id}/{'weights' if which is own else which}.npz", content
 
-    blobs.put_all(files())
-    metrics = {Which.BEST: best, Which.LATEST: latest}
-    return {
-        which: {**stored.get(which, stored[own]), "epoch": metrics[which]["epoch"], "metrics": metrics[which]}
-        for which in Which
-    }
+    metrics = {Which.BEST: best or latest, Which.LATEST: latest}
+    with blobs.staged(files()) as publish:
+        versions = {
+            which: {**stored.get(which, stored[own]), "epoch": metrics[which]["epoch"], "metrics": metrics[which]}
+            for which in Which
+        }
+        yield Staged(model_id, own, versions, publish)
 
 
 def _differ(state: TrainingState) -> bool:

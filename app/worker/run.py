@@ -9,13 +9,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from app.contract.jobs import JobKind, Resolved, Status, StoppedBecause
-from app.contract.models import Which
 from app.contract.preprocessing import DatasetValidation
 from app.errors import DamagedFile
 from app.exports.weights import from_npz
@@ -35,7 +34,7 @@ from app.worker.machine import class_of, environment
 from app.worker.memory import limited
 from app.worker.parts import Outcome, Parts
 from app.worker.progress import Progress
-from app.worker.publication import store_weights, training_of
+from app.worker.publication import Staged, stage_weights, store_weights, training_of
 from app.worker.receipts import receipt
 from app.worker.verification import compare
 from engine import checkpoint
@@ -328,7 +327,7 @@ class _Run:
             "Use a smaller learning rate, clip the gradient, or standardize the columns."
         )
         self.chain.end(self.state)
-        with self.parts.database.transaction() as session:
+        with self._staged() as staged, self.parts.database.transaction() as session:
             self._write(session)
             store.advance(
                 session,
@@ -336,7 +335,7 @@ class _Run:
                 Status.FAILED,
                 stopped_because=StoppedBecause.DIVERGED,
                 error={"code": "diverged", "message": message, "epoch": epoch},
-                model_id=self._add_model(session),
+                model_id=self._add_model(session, staged),
                 finished_at=datetime.now(UTC),
             )
 
@@ -344,7 +343,7 @@ class _Run:
         """Store the model; history, weights and status in one commit."""
         cancelled = stopped_because is StoppedBecause.CANCELLED
         self.chain.end(self.state)
-        with self.parts.database.transaction() as session:
+        with self._staged() as staged, self.parts.database.transaction() as session:
             status = self._write(session)
             if cancelled and status is not Status.CANCELLING:  # pragma: no cover - it is never taken back
                 raise store.RunLost(self.row.id)
@@ -353,25 +352,27 @@ class _Run:
                 self.row,
                 Status.CANCELLED if cancelled else Status.SUCCEEDED,
                 stopped_because=stopped_because,
-                model_id=self._add_model(session),
+                model_id=self._add_model(session, staged),
                 finished_at=datetime.now(UTC),
             )
 
-    def _add_model(self, session: Any) -> str | None:
-        """Store the weights of the epoch that counts; None if no epoch has ended."""
-        if self.progress.latest is None or self.row.kind == JobKind.VERIFICATION:
+    def _staged(self) -> AbstractContextManager[Staged | None]:
+        """Have the weights on disk before the transaction that names them; none if no epoch has ended."""
+        latest, best = self.progress.latest, self.progress.best
+        if latest is None or self.row.kind == JobKind.VERIFICATION:
+            return nullcontext()
+        made_by = self.row.id, self.network, self.training
+        return stage_weights(self.parts.blobs, *made_by, self.state, best=best, latest=latest)
+
+    def _add_model(self, session: Any, staged: Staged | None) -> str | None:
+        """Make a model of the staged weights, in the transaction that ends the job."""
+        if staged is None:
             return None
-        stopping = self.training.early_stopping
-        restored = stopping is not None and stopping.restore_best and self.progress.best is not None
-        metrics = self.progress.best if restored else self.progress.latest
-        assert metrics is not None
-        model_id = "model_" + self.row.id.removeprefix("job_")
-        own = Which.BEST if restored else Which.LATEST
-        latest, best = self.progress.latest, self.progress.best or self.progress.latest
-        kept = store_weights(self.parts.blobs, model_id, self.network, self.state, own, best=best, latest=latest)
+        store_weights(staged)
+        own = staged.versions[staged.own]
         session.add(
             ModelRow(
-                id=model_id,
+                id=staged.model_id,
                 owner=self.row.owner,
                 name=self.row.name,
                 job_id=self.row.id,
@@ -380,20 +381,20 @@ class _Run:
                 network=self.resolved.network.model_dump(mode="json"),
                 preprocessing=self.row.preprocessing,
                 dtype=self.training.dtype,
-                epoch=metrics["epoch"],
-                metrics=metrics,
+                epoch=own["epoch"],
+                metrics=own["metrics"],
                 monotone=self._is_monotone(session),
                 environment=self.environment,
                 receipt=receipt(self.row, self.datasets, self.environments, self.chain),
-                sha256=kept[own]["sha256"],
-                size_bytes=kept[own]["size_bytes"],
-                versions=kept,
+                sha256=own["sha256"],
+                size_bytes=own["size_bytes"],
+                versions=staged.versions,
                 dataset_sha256=self.datasets[0],
                 training=training_of(self.resolved),
                 created_at=datetime.now(UTC),
             )
         )
-        return model_id
+        return staged.model_id
 
     def _is_monotone(self, session: Any) -> bool | None:
         searched = self.training.optimizer.name == "backtracking"
