@@ -92,6 +92,8 @@ def test_tab_reaches_everything_in_order_with_an_outline_that_is_seen(
         page.goto(f"{service.address}/#/{room}")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         page.wait_for_load_state("networkidle")
+        if room.startswith("start/"):
+            expect(page.get_by_role("complementary", name="What it costs")).to_contain_text("339 parameters")
         ask_for_all(page)
         page.evaluate(OPEN_ALL)
         page.wait_for_timeout(300)

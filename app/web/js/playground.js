@@ -33,6 +33,7 @@ export async function showPlayground(place, _id, signal, ready) {
   const of = (name) => ({ name, kind: name, points: () => history.of((epoch) => epoch[`${name}_loss`]) });
   const curve = new Chart({ label: "Loss", series: [of("train"), of("validation")] });
   curve.element.hidden = true;
+  const figures = el("details", { hidden: true }, el("summary", {}, "The decision as a table"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The decision as a table" }, table));
   const seen = el("figure", { hidden: true }, el("figcaption", {}, el("strong", {}, "What each neuron sees")), neurons);
   const form = el("form", { novalidate: true, onsubmit: (event) => (event.preventDefault(), run(begin)), onchange: drawPoints },
     el("div", { class: "fields narrow" }, ...fields.map((field) => field.element)), alert, el("span", { class: "verbs" }, train, more), state);
@@ -44,7 +45,7 @@ export async function showPlayground(place, _id, signal, ready) {
       el("figure", {}, el("figcaption", {}, el("strong", {}, "What it decides")), decision),
       seen),
     el("div", { class: "line scrub" }, play, slider, said),
-    el("details", {}, el("summary", {}, "The decision as a table"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The decision as a table" }, table)),
+    figures,
     curve.element);
   ready();
   let points = null, frames = [], job = null, activations = [], playing = 0;
@@ -147,7 +148,7 @@ export async function showPlayground(place, _id, signal, ready) {
   function show(i) {
     const frame = frames[i], palette = colours();
     slider.value = Math.max(0, i);
-    seen.hidden = !frame;
+    seen.hidden = figures.hidden = !frame;
     if (!frame) {
       drawDecision(decision, null, points, palette);
       neurons.getContext("2d").clearRect(0, 0, neurons.width, neurons.height);
