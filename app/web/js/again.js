@@ -1,3 +1,9 @@
+/** The checksum of the weights that a job began with and whose numbers the service does not tell; null if there are none. */
+export function untold({ request, resolved }) {
+  const start = resolved.initial_weights;
+  return start && !start.model_id && !request.parent_job_id ? start.sha256 : null;
+}
+
 /** The description that a job was made of, to make another one of it. */
 export function descriptionOf({ request, resolved, kind, parent_job_id }) {
   // A fork was made of another job: what it came to is all that there is.

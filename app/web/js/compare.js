@@ -1,6 +1,6 @@
 import { Chart } from "./chart.js";
 import { detailOf } from "./detail.js";
-import { el, write } from "./elements.js";
+import { el, refill, write } from "./elements.js";
 import { History } from "./history.js";
 import { count, figure, TERMINAL } from "./words.js";
 import { ask, pause } from "./wire.js";
@@ -49,7 +49,7 @@ export async function showCompare(place, ids, signal, ready) {
 
   function lost(error) {
     signal.throwIfAborted();
-    if (!error.faults) throw error;
+    if (!error.faults || error.status === 404) throw error;
     write(connection, `${error.message} Trying again.`);
   }
 }
@@ -62,7 +62,7 @@ function fillResults(table, jobs) {
     ...["train_loss", "validation_loss"].map((name) => el("td", { class: "number" }, figure(job.best?.[name]))),
     el("td", { class: "number" }, job.best ? count(job.best.epoch) : "–"));
   const heads = ["Job", "Status", "Epochs", "Best: train loss", "validation loss", "in epoch"];
-  table.replaceChildren(el("caption", {}, "The best epoch of each."),
+  refill(table, el("caption", {}, "The best epoch of each."),
     el("thead", {}, el("tr", {}, ...heads.map((head, i) => el("th", { scope: "col", class: i > 1 ? "number" : null }, head)))),
     el("tbody", {}, ...jobs.map(line)));
 }

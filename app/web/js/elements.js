@@ -8,6 +8,14 @@ export function svg(tag, attributes = {}, ...children) {
   return filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
 
+/** Have other children in an element. Who stands on a link there stays on it, or on the one in its place. */
+export function refill(element, ...children) {
+  const links = () => [...element.querySelectorAll("a")];
+  const focused = document.activeElement, at = links().indexOf(focused);
+  element.replaceChildren(...children);
+  if (at >= 0) (links().find(({ href }) => href === focused.href) ?? links()[at])?.focus({ preventScroll: true });
+}
+
 /** Write a text, unless it is there: an unchanged text is not announced again. */
 export function write(node, text) {
   if (node.textContent !== text) node.textContent = text;

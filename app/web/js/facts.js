@@ -1,8 +1,8 @@
-import { el } from "./elements.js";
+import { el, refill } from "./elements.js";
 import { count, figure, size, tenth, when } from "./words.js";
 
 const ADVICE = {
-  diverged: "Most often the steps are too long: a tenth of the learning rate helps, or a bound for the gradient (“Longest gradient”).",
+  diverged: "Most often the steps are too long: then a tenth of the learning rate helps. In the form, “Longest gradient” clips, and “Numbers” standardizes.",
   out_of_memory: "Fewer units, a smaller batch or float32 need less; the plan of a new job says how much before it starts. Or start the worker where there is more memory.",
   worker_lost: "The process of the training ended several times, most often because the machine ran out of memory or was restarted. See the worker's log; then start again, smaller if memory was short, or fork the last checkpoint.",
   storage_error: "See that the disk of the service is not full and is healthy. What was stored before is still there: then start again, or fork the last checkpoint.",
@@ -49,7 +49,7 @@ export function fillFacts(list, { resolved, best, created_at, parent_job_id, par
     ...(attempt > 1 ? [["Attempts", count(attempt)]] : []),
     ...(parent_job_id ? [["From", parent()]] : []),
   ];
-  list.replaceChildren(...facts.flatMap(([term, fact]) => [el("dt", {}, term), el("dd", {}, fact)]));
+  refill(list, ...facts.flatMap(([term, fact]) => [el("dt", {}, term), el("dd", {}, fact)]));
 }
 
 /** What came out when a job was trained again. */
@@ -70,7 +70,7 @@ export function fillCheckpoints(table, items) {
   const lines = items.map(({ kind, epoch, size_bytes, at, weights }) => el("tr", {},
     el("th", { scope: "row" }, kind), el("td", {}, count(epoch)), el("td", {}, size(size_bytes)), el("td", { class: "wide" }, when(at)),
     el("td", {}, el("span", { class: "links" }, ...formats(weights)))));
-  table.replaceChildren(
+  refill(table,
     el("caption", {}, items.length ? "Newest first. The latest is what the job goes on from." : "None is stored yet."),
     el("thead", {}, el("tr", {}, ...heads.map((head, i) => el("th", { scope: "col", class: i === 3 ? "wide" : null }, head)))),
     el("tbody", {}, ...lines));

@@ -1,7 +1,7 @@
 import { Chart } from "./chart.js";
 import { detailOf } from "./detail.js";
 import { downloads } from "./downloads.js";
-import { el, write } from "./elements.js";
+import { el, tell, write } from "./elements.js";
 import { fillCheckpoints, fillEpochs, fillFacts, inAdvice, inVerification } from "./facts.js";
 import { History } from "./history.js";
 import { drawNetwork } from "./network.js";
@@ -35,7 +35,7 @@ export async function showJob(place, id, signal, ready) {
   const facts = el("dl");
   const model = el("section", { "aria-labelledby": "model", hidden: true });
   const states = el("table", { class: "dense" });
-  const kept = el("details", { ontoggle: () => kept.open && showStates() }, el("summary", {}, "Checkpoints"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Stored states" }, states));
+  const kept = el("details", { ontoggle: () => kept.open && showStates().catch((error) => signal.aborted || tell(alert, error)) }, el("summary", {}, "Checkpoints"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Stored states" }, states));
   const spec = el("details", {}, el("summary", {}, "Every setting, with defaults filled in"), el("pre", { tabindex: 0 }, JSON.stringify(job.resolved, null, 2)));
   place.append(
     el("h1", { tabindex: -1 }, job.name),
@@ -50,14 +50,15 @@ export async function showJob(place, id, signal, ready) {
   await Promise.all([poll(), follow()]);
 
   async function showStates() {
-    await ask(`${path}/checkpoints`, { signal }).then(({ items }) => fillCheckpoints(states, items), lost);
+    const { items } = await ask(`${path}/checkpoints`, { signal });
+    fillCheckpoints(states, items);
   }
 
   async function poll() {
     while (!TERMINAL.has(job.status)) {
       await pause(POLL_MS, signal);
       await ask(path, { signal }).then(show, lost);
-      if (kept.open) await showStates();
+      if (kept.open) await showStates().catch(lost);
     }
   }
 
@@ -91,7 +92,7 @@ export async function showJob(place, id, signal, ready) {
 
   function lost(error) {
     signal.throwIfAborted();
-    if (!error.faults) throw error;
+    if (!error.faults || error.status === 404) throw error;
     write(connection, `${error.message} Trying again.`);
   }
 

@@ -1,6 +1,6 @@
 import { snippets } from "./code.js";
 import { checkedFiles, downloads } from "./downloads.js";
-import { el } from "./elements.js";
+import { el, tell } from "./elements.js";
 import { judging } from "./judge.js";
 import { drawNetwork } from "./network.js";
 import { predictForm } from "./predict.js";
@@ -16,7 +16,7 @@ export async function showModels(place, _id, signal, ready) {
   ready();
   const { items, next_cursor } = await ask("/v1/models?limit=100", { signal });
   alone.textContent = items.length ? "" : "There are none yet: a training that ends leaves one.";
-  if (!items.length) return;
+  if (!items.length) return alone.after(el("p", {}, el("a", { class: "button", href: "#/start" }, "Start a training")));
   const heads = [["Name"], ["Predicts"], ["Loss", "number"], ["Parameters", "number wide"], ["Created", "number wide"]];
   table.append(
     el("caption", {}, next_cursor ? "The newest 100." : "Newest first. The loss is of the validation rows, where some are held out."),
@@ -63,7 +63,12 @@ function measures({ metrics, epoch, n_parameters, dtype, size_bytes, task, netwo
 
 /** After a download its check is known: a button, since nothing tells when one ended. */
 function again(checks, id, signal) {
-  return el("button", { type: "button", onclick: async () => checks.replaceChildren(checkedFiles((await ask(`/v1/models/${id}`, { signal })).verified)) }, "Look at the checks again");
+  const alert = el("div", { role: "alert" });
+  const look = () => ask(`/v1/models/${id}`, { signal }).then(({ verified }) => {
+    alert.replaceChildren();
+    checks.replaceChildren(checkedFiles(verified));
+  }, (error) => signal.aborted || tell(alert, error));
+  return el("div", {}, alert, el("button", { type: "button", onclick: look }, "Look at the checks again"));
 }
 
 /** A row to begin with: of its dataset, or of what stands in for missing values. */

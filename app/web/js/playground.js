@@ -6,7 +6,7 @@ import { History } from "./history.js";
 import { COARSE, colours, drawDecision, drawNeurons, FINE } from "./plane.js";
 import { CLASSES, EDGE, toy, TOYS } from "./toys.js";
 import { count, figure, percent, TERMINAL } from "./words.js";
-import { ask, pause, Problem } from "./wire.js";
+import { ask, insist, pause, Problem } from "./wire.js";
 
 const FRAMES = 60;
 const POLL_MS = 200, FRAME_MS = 60;
@@ -33,6 +33,8 @@ export async function showPlayground(place, _id, signal, ready) {
   const of = (name) => ({ name, kind: name, points: () => history.of((epoch) => epoch[`${name}_loss`]) });
   const curve = new Chart({ label: "Loss", series: [of("train"), of("validation")] });
   curve.element.hidden = true;
+  const figures = el("details", { hidden: true }, el("summary", {}, "The decision as a table"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The decision as a table" }, table));
+  const seen = el("figure", { hidden: true }, el("figcaption", {}, el("strong", {}, "What each neuron sees")), neurons);
   const form = el("form", { novalidate: true, onsubmit: (event) => (event.preventDefault(), run(begin)), onchange: drawPoints },
     el("div", { class: "fields narrow" }, ...fields.map((field) => field.element)), alert, el("span", { class: "verbs" }, train, more), state);
   place.append(
@@ -41,9 +43,9 @@ export async function showPlayground(place, _id, signal, ready) {
     form,
     el("div", { class: "watch" },
       el("figure", {}, el("figcaption", {}, el("strong", {}, "What it decides")), decision),
-      el("figure", {}, el("figcaption", {}, el("strong", {}, "What each neuron sees")), neurons)),
+      seen),
     el("div", { class: "line scrub" }, play, slider, said),
-    el("details", {}, el("summary", {}, "The decision as a table"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "The decision as a table" }, table)),
+    figures,
     curve.element);
   ready();
   let points = null, frames = [], job = null, activations = [], playing = 0;
@@ -110,12 +112,12 @@ export async function showPlayground(place, _id, signal, ready) {
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const start = frames.at(-1)?.epoch ?? 0;
     for (let hasEnded = false; !hasEnded; ) {
-      hasEnded = TERMINAL.has((job = await ask(path, { signal })).status);
+      hasEnded = TERMINAL.has((job = await insist(path, signal)).status);
       if (!hasEnded) write(state, `${job.status}: epoch ${count(job.progress.epoch)} of ${count(job.progress.epochs)}`);
-      const { items } = await ask(`${path}/checkpoints`, { signal });
+      const { items } = await insist(`${path}/checkpoints`, signal);
       const fresh = items.filter((one) => one.kind === "kept" && one.epoch > (frames.at(-1)?.epoch ?? 0)).reverse();
       for (let done = 0; done < fresh.length; done += AT_ONCE) {
-        const got = await Promise.all(fresh.slice(done, done + AT_ONCE).map(async ({ epoch, weights }) => ({ epoch, layers: (await ask(`${weights}?format=json`, { signal })).layers })));
+        const got = await Promise.all(fresh.slice(done, done + AT_ONCE).map(async ({ epoch, weights }) => ({ epoch, layers: (await insist(`${weights}?format=json`, signal)).layers })));
         for (const frame of got) {
           frames.push(frame);
           slider.max = frames.length - 1;
@@ -124,7 +126,7 @@ export async function showPlayground(place, _id, signal, ready) {
         }
         if (hasEnded) write(state, `${job.status}: its weights are drawn, ${count(frames.length)} of ${count(frames.length + fresh.length - done - got.length)}`);
       }
-      const { items: epochs } = await ask(`${path}/epochs?after=${Math.max(start, history.tip?.epoch ?? 0)}&limit=1000`, { signal });
+      const { items: epochs } = await insist(`${path}/epochs?after=${Math.max(start, history.tip?.epoch ?? 0)}&limit=1000`, signal);
       history.add(epochs);
       curve.element.hidden = !history.tip;
       curve.ask();
@@ -146,6 +148,7 @@ export async function showPlayground(place, _id, signal, ready) {
   function show(i) {
     const frame = frames[i], palette = colours();
     slider.value = Math.max(0, i);
+    seen.hidden = figures.hidden = !frame;
     if (!frame) {
       drawDecision(decision, null, points, palette);
       neurons.getContext("2d").clearRect(0, 0, neurons.width, neurons.height);

@@ -37,4 +37,4 @@ export function smooth(points, amount) {
   });
 }
 
-export const short = (x) => (x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5) ? Number(x.toPrecision(3)).toExponential() : String(Number(x.toPrecision(6))));
+export const short = (x) => (x !== 0 && (Math.abs(x) < 1e-4 || Math.abs(x) >= 1e5) ? Number(x.toPrecision(3)).toExponential() : String(Number(x.toPrecision(6))));

@@ -1,4 +1,4 @@
-import { descriptionOf } from "./again.js";
+import { descriptionOf, untold } from "./again.js";
 import { catalog } from "./catalog.js";
 import { Columns } from "./columns.js";
 import { el, tell } from "./elements.js";
@@ -9,7 +9,7 @@ import { Settings } from "./settings.js";
 import { SpecField } from "./spec.js";
 import { dropZone } from "./upload.js";
 import { count, tenth } from "./words.js";
-import { ask } from "./wire.js";
+import { ask, RETRY_MS } from "./wire.js";
 
 const STILL_MS = 300;
 const PROFILED = 50;
@@ -29,7 +29,9 @@ export async function showAgain(place, address, signal, ready) {
   const [jobId, change] = address.split("/");
   const job = await ask(`/v1/jobs/${jobId}`, { signal });
   const below = begin(place, "Start again", signal);
-  below.append(el("p", {}, "With the settings of ", el("a", { href: `#/jobs/${job.id}` }, job.name), "."));
+  const anew = job.parent_job_id ? " It went on from another job; this one begins anew." : "";
+  below.append(el("p", {}, "With the settings of ", el("a", { href: `#/jobs/${job.id}` }, job.name), `.${anew}`));
+  if (untold(job)) below.append(aboutWeights(untold(job)));
   ready();
   const body = descriptionOf(job);
   const { optimizer } = job.resolved.training;
@@ -38,6 +40,14 @@ export async function showAgain(place, address, signal, ready) {
     throw error.faults ? Object.assign(error, { message: "The dataset of this job was deleted. Drop the file again to start." }) : error;
   });
   await showForm(place, below, dataset, body, signal);
+}
+
+/** Weights that were sent along cannot be sent again by this page: it has never had them. */
+function aboutWeights(sha256) {
+  return el("p", { class: "note", role: "note" },
+    el("strong", {}, "Its first weights are not taken over."), " They were sent along with that job, and of such weights the service tells the checksum only (",
+    el("code", {}, `${sha256.slice(0, 12)}…`), "): this training begins with drawn ones. To begin with the same, put them below, at ",
+    el("em", {}, "Everything as JSON"), ", as ", el("code", {}, "initial_weights"), ".");
 }
 
 function begin(place, title, signal) {
@@ -123,6 +133,10 @@ async function showForm(room, place, dataset, initial, signal) {
     } catch (error) {
       if (signal.aborted || number !== newest) return;
       if (!error.faults) throw error;
+      if (error.isPassing) {
+        still = setTimeout(plan, RETRY_MS);
+        return panel.fail(`${error.message} Trying again.`);
+      }
       const { rest } = blameFields(settings.fields(), error.faults);
       panel.fail([error.message, ...rest.map((fault) => `${fault.pointer ?? ""} ${fault.message}`)].join(" "));
     }
@@ -146,6 +160,7 @@ async function showForm(room, place, dataset, initial, signal) {
       tell(alert, error, rest);
       settings.sections.tell();
       if (blamed[0]) settings.sections.goTo(blamed[0]);
+      if (error.isPassing) later();
     }
     button.disabled = false;
   }

@@ -1,8 +1,17 @@
+const NOTHING = 0;
+export const RETRY_MS = 2000;
+
 /** What the service answered instead of a result, in its words. */
 export class Problem extends Error {
-  constructor({ title, detail, errors }) {
+  constructor({ title, detail, errors, status }) {
     super(detail || title);
     this.faults = errors ?? [];
+    this.status = status;
+  }
+
+  /** Whether the same may pass later: nothing answers, or something that is needed for the answer does not. */
+  get isPassing() {
+    return [NOTHING, 502, 503, 504].includes(this.status);
   }
 }
 
@@ -11,6 +20,22 @@ export async function ask(path, { method = "GET", json, body, type, signal } = {
   const headers = json !== undefined ? { "Content-Type": "application/json" } : type ? { "Content-Type": type } : {};
   const response = await reach(path, { method, headers, signal, body: json !== undefined ? JSON.stringify(json) : body });
   return response.json();
+}
+
+/** Ask until there is an answer, and say meanwhile that there is none. */
+export async function insist(path, signal) {
+  const connection = document.getElementById("connection");
+  for (;;) {
+    try {
+      const answer = await ask(path, { signal });
+      connection.textContent = "";
+      return answer;
+    } catch (error) {
+      if (signal.aborted || !error.isPassing) throw error;
+      connection.textContent = `${error.message} Trying again.`;
+      await pause(RETRY_MS, signal);
+    }
+  }
 }
 
 /** Hear a job's events after the given epoch, in the batches in which they arrive: `[{event, value}, …]`. */
@@ -43,10 +68,11 @@ export function whileVisible(signal) {
 
 async function reach(path, options) {
   const response = await fetch(path, options).catch((error) => {
-    throw options.signal?.aborted ? error : new Problem({ title: "The service does not answer." });
+    throw options.signal?.aborted ? error : new Problem({ title: "The service does not answer.", status: NOTHING });
   });
   if (response.ok) return response;
-  throw new Problem(await response.json().catch(() => ({ title: `The service answered ${response.status}.` })));
+  const told = await response.json().catch(() => ({ title: `The service answered ${response.status}.` }));
+  throw new Problem({ ...told, status: response.status });
 }
 
 async function* pieces(stream) {
