@@ -358,11 +358,10 @@ class _Run:
 
     def _staged(self) -> AbstractContextManager[Staged | None]:
         """Have the weights on disk before the transaction that names them; none if no epoch has ended."""
-        latest, best = self.progress.latest, self.progress.best
+        latest, best, blobs = self.progress.latest, self.progress.best, self.parts.blobs
         if latest is None or self.row.kind == JobKind.VERIFICATION:
             return nullcontext()
-        made_by = self.row.id, self.network, self.training
-        return stage_weights(self.parts.blobs, *made_by, self.state, best=best, latest=latest)
+        return stage_weights(blobs, self.row.id, self.network, self.training, self.state, best=best, latest=latest)
 
     def _add_model(self, session: Any, staged: Staged | None) -> str | None:
         """Make a model of the staged weights, in the transaction that ends the job."""

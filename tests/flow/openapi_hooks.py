@@ -5,6 +5,7 @@ import json
 import os
 import random
 import re
+import secrets
 from collections import Counter
 from contextlib import suppress
 from copy import deepcopy
@@ -77,8 +78,8 @@ def _begin_well(case: Any) -> None:
         case.media_type, case.body, case.query = "application/json", deepcopy(BEGINNINGS[label]), {}
     key = (case.headers or {}).get("Idempotency-Key")
     if key and len(key) < 200:
-        # Under the key of an earlier chain, the answer would be what that one made, and may have deleted.
-        case.headers["Idempotency-Key"] = f"{key}-{COUNTED.total()}"
+        # Under the key of an earlier chain, or run, the answer would be what that one made, and may have deleted.
+        case.headers["Idempotency-Key"] = f"{key}-{secrets.token_hex(8)}"
 
 
 def _wait_for_nothing(case: Any) -> None:
