@@ -13,7 +13,7 @@ from app.queue.jobs import APPLICATION, QUEUE, VERSION, WORKFLOW, JobQueue
 from app.queue.life import FileLife, SessionLife
 from app.queue.lookout import Lookout
 from app.queue.tickets import read
-from app.store.session import Database, write_in_turn
+from app.store.session import Database, sync_with_ours, write_in_turn
 
 WATCH_INTERVAL_S = 0.25
 # A started job that nobody runs: its handler raised, or the database went away while it was being started.
@@ -134,10 +134,11 @@ class Runner:
         self._life.end()
 
     def _save_looks(self) -> None:
-        """Have the engine ask us before it looks into the queue, wait as we do, and not ask at each start what is known."""
+        """Have the engine ask us before it looks into the queue, wait and sync with us, and not ask what is known."""
         database = self._engine._sys_db
         if self._database.is_sqlite:
             write_in_turn(database.engine)
+            sync_with_ours(database.engine)
         scopes_of = database.dequeue_scopes
 
         def scopes(queue_name: str) -> list[str | None]:

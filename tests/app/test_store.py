@@ -8,7 +8,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from app.contract.jobs import Status
 from app.errors import IllegalTransition
@@ -16,7 +16,7 @@ from app.store import jobs
 from app.store.blobs import Blobs
 from app.store.ids import new_id
 from app.store.schema import _config, is_current, migrate
-from app.store.session import Database
+from app.store.session import Database, sync_with_ours
 from app.store.tables import DatasetRow, JobRow, Row
 from app.worker.endings import end_by_name
 from app.worker.parts import Parts
@@ -80,6 +80,19 @@ def test_sqlite_syncs_every_commit(tmp_path: Path) -> None:
         assert session.execute(text("PRAGMA journal_mode")).scalar() == "wal"
         assert session.execute(text("PRAGMA synchronous")).scalar() == 2
         assert session.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    database.dispose()
+
+
+def test_the_job_engines_commits_are_synced_with_ours_and_ours_at_once(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'descent.db'}")
+    engine = create_engine(database.url)
+    with engine.connect() as before, engine.connect():
+        assert before.execute(text("PRAGMA synchronous")).scalar() == 2
+    sync_with_ours(engine)
+    with engine.connect() as known, engine.connect() as also_known, engine.connect() as new, database.reading() as ours:
+        assert [one.execute(text("PRAGMA synchronous")).scalar() for one in (known, also_known, new)] == [1, 1, 1]
+        assert ours.execute(text("PRAGMA synchronous")).scalar() == 2
+    engine.dispose()
     database.dispose()
 
 
