@@ -22,7 +22,7 @@ def stop_runs(service: Service, runs: Runs, trainings: Trainings, database: Data
     """Stop runs, have others take their jobs, wake them: before or after the other has ended, or with that one stopped, too.
 
     A run that was stopped with the database's lock in its hand keeps everybody from taking its job: it is woken, and does
-    not count.
+    not count. The others then take the job in any order.
     """
     draw = random.Random(seed)
     tally = Tally()
@@ -30,20 +30,23 @@ def stop_runs(service: Service, runs: Runs, trainings: Trainings, database: Data
         name = draw.choice(trainings.names)
         job_id = trainings.submit(name)["id"]
         stopped: list[Run] = []
+        waiting: list[Run] = []
         for attempt in range(1, draw.choice((2, 2, 3))):
             run = runs.start(job_id)
             if _is_taken(database, job_id, attempt, within_s=30):
                 time.sleep(draw.uniform(0, STOPPED_AFTER_S))
                 run.send(SIGNALS.SIGSTOP)
                 stopped.append(run)
+            else:
+                waiting.append(run)
         last = runs.start(job_id)
-        taken = _is_taken(database, job_id, len(stopped) + 1, within_s=TAKEN_WITHIN_S)
+        taken = _is_taken(database, job_id, len(stopped) + 1, within_s=TAKEN_WITHIN_S) and not waiting
         if taken and draw.random() < 1 / 2:
             tally.check(last.ended(120), f"{job_id}: the run that took it did not end")
         before = _all_of(database, service.data_dir, job_id) if last.ended() else None
         for run in stopped:
             run.send(SIGNALS.SIGCONT)
-        for run in [*stopped, last]:
+        for run in [*stopped, *waiting, last]:
             tally.check(run.ended(120), f"{job_id}: a run did not end after it was woken")
         if taken:
             tally.faults[FAULT] += len(stopped)
