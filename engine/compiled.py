@@ -19,8 +19,8 @@ from engine.tiles import (
     dots_of_two,
     fetch,
     slim_sums,
+    sums_of_pairs,
     unowned,
-    wide_sums,
 )
 from engine.vectors import (
     DEPTH,
@@ -141,11 +141,11 @@ def _weight_gradient(
 def _bias_gradient(layer: Array, deltas: Array, delta_at: int, rows: int, out: Array) -> None:
     """(6): ``dC/db^l = delta^l``, summed over the rows."""
     n, b_at, length = layer[N], layer[B_AT], VECTOR_BYTES // out.itemsize
-    if n <= length:
-        slim_sums(deltas, delta_at, rows, n, n, out, b_at)
-        return
-    for j in range(0, n, 4 * length):
-        wide_sums(deltas, delta_at + j, rows, n, n - j, out, b_at + j)
+    in_pairs = n - n % (2 * length)
+    for j in range(0, in_pairs, 2 * length):
+        sums_of_pairs(deltas, delta_at + j, rows, n, n - j, out, b_at + j)
+    for j in range(in_pairs, n, length):
+        slim_sums(deltas, delta_at + j, rows, n, n - j, out, b_at + j)
 
 
 @inlined

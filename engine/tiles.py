@@ -267,8 +267,11 @@ def _dots(rows: int, columns: int) -> Any:
     return intrinsic(dots)
 
 
-def _sums_of_rows(vectors: int, rows_at_once: int) -> Any:
-    """The sums over the rows of the first ``columns`` columns, so many vectors or less, of a matrix of ``n`` columns."""
+def _sums_of_rows(vectors: int, rows_at_once: int, *, whole: bool = False) -> Any:
+    """The sums over the rows of the first ``columns`` columns, so many vectors or less, of a matrix of ``n`` columns.
+
+    ``whole`` says that it is so many vectors: masks take time.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, at, rows, n, columns, out, out_at = arguments
@@ -276,7 +279,7 @@ def _sums_of_rows(vectors: int, rows_at_once: int) -> Any:
         vector = Vectors(builder, kind.dtype)
         a, out = (pointer_to(context, builder, kind, x, where) for x, where in ((a, at), (out, out_at)))
         lengths = [ir.Constant(integer, v * vector.length) for v in range(vectors)]
-        masks = [vector.first(builder.sub(columns, length)) for length in lengths]
+        masks = [None if whole else vector.first(builder.sub(columns, length)) for length in lengths]
         sums = [[cgutils.alloca_once_value(builder, vector.zero()) for _ in lengths] for _ in range(rows_at_once)]
         at_once = ir.Constant(integer, rows_at_once)
         done = builder.mul(builder.udiv(rows, at_once), at_once)
@@ -436,5 +439,5 @@ def transpose_block(
 
 
 tile, low_tile = _tile(TILE_ROWS), _tile(4, few=True)
-slim_sums, wide_sums = _sums_of_rows(1, 4), _sums_of_rows(4, 1)
+slim_sums, sums_of_pairs = _sums_of_rows(1, 4), _sums_of_rows(2, 4, whole=True)
 dots_in_a_square, dots_of_one, dots_of_two = _dots(*DOTS), _dots(NARROW_ROWS, 1), _dots(NARROW_ROWS, 2)
