@@ -150,10 +150,10 @@ def test_a_failed_job_says_why(page: Page, service: Service) -> None:
     expect(failure).to_contain_text("a tenth of the learning rate helps")
     failure.get_by_role("link", name="Start again with other settings").click()
     expect(page.get_by_label("Target")).to_have_value("body_mass_g")
-    expect(page.get_by_label("Learning rate")).to_have_value("1000")
+    expect(page.get_by_label("Learning rate", exact=True)).to_have_value("1000")
     page.go_back()
     page.get_by_role("link", name="Start again with a learning rate of 100").click()
-    expect(page.get_by_label("Learning rate")).to_have_value("100")
+    expect(page.get_by_label("Learning rate", exact=True)).to_have_value("100")
     expect(page.get_by_label("Optimizer", exact=True)).to_have_value("gradient_descent")
 
 
