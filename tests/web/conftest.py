@@ -5,7 +5,7 @@ With `TEST_AXE=…/axe-core/axe.min.js` (of npm) it is also searched for what ke
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -35,6 +35,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Service"]:
     running = Service(tmp_path_factory.mktemp("data"))
     yield running
     running.end()
+
+
+@pytest.fixture(scope="module")
+def dataset(service: "Service") -> dict[str, Any]:
+    """The penguins, uploaded once for all tests of a file."""
+    from tests.web.browsing import PENGUINS
+
+    return service.dataset(PENGUINS.read_bytes())
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,6 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def dataset(service: Service) -> dict[str, Any]:
-    return service.dataset(PENGUINS.read_bytes())
-
-
-@pytest.fixture(scope="module")
 def ended(service: Service, dataset: dict[str, Any]) -> dict[str, Any]:
     return service.ended(service.job(dataset, training={"epochs": 20}))
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.web.browsing import PENGUINS, Service, unfold
+from tests.web.browsing import Service, unfold
 
 pytestmark = pytest.mark.slow
 
@@ -55,11 +55,6 @@ EVERYTHING: dict[str, Any] = {
     },
     "priority": 1,
 }
-
-
-@pytest.fixture(scope="module")
-def dataset(service: Service) -> dict[str, Any]:
-    return service.dataset(PENGUINS.read_bytes())
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.web.browsing import PENGUINS, Service, begin, unfold
+from tests.web.browsing import Service, begin, unfold
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def dataset(service: Service) -> dict[str, Any]:
-    return service.dataset(PENGUINS.read_bytes())
 
 
 @pytest.fixture(scope="module")
