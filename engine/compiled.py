@@ -8,9 +8,11 @@ import math
 
 import numpy as np
 
+from engine import amx
+from engine.amx import DEEP, TALL, WIDE
 from engine.arrays import Array
 from engine.elementwise import ACTIVATIONS, LINEAR, RELU, activate, times_slope
-from engine.products import AT, PART, ROW, STEP, STOP, WIDTH, Soon, is_large, multiply, units_at_once
+from engine.products import AT, PART, ROW, STEP, STOP, WIDTH, Soon, is_for_amx, is_large, multiply, units_at_once
 from engine.tiles import (
     adam_vectors,
     copy,
@@ -258,7 +260,7 @@ def _gradients(
         n_prev, n, delta_at, W_at, b_at = layer[N_PREV], layer[N], layer[DELTA_AT] * rows, layer[W_AT], layer[B_AT]
         a_prev, at, row = (x, 0, x_row) if i == 0 else (activations, layers[i - 1][A_AT] * rows, n_prev)
         out, at_once = theta if beta != 0.0 else gradient, n
-        if is_adam and not is_large(rows, n_prev, theta.itemsize):
+        if is_adam and not is_large(rows, n_prev, theta.itemsize) and not is_for_amx(n, n_prev, rows, theta.itemsize):
             at_once = units_at_once(n_prev, theta.itemsize)
         for first in range(0, n, at_once):
             units, begin = min(at_once, n - first), W_at + first * n_prev
@@ -289,6 +291,11 @@ def _look_ahead(soon: Soon, start: int, rows: int, n_inputs: int, n: int, batch_
     if panels == 0 or soon.source.size * soon.source.itemsize < FAR_BYTES:
         return
     noted[STOP] = start + rows
+    if is_for_amx(n, n_inputs, batch_rows, soon.source.itemsize):
+        products, deep = ((n + TALL - 1) // TALL) * ((n_inputs + WIDE - 1) // WIDE), (batch_rows + DEEP - 1) // DEEP
+        noted[STEP] = (rows * n_inputs) // (products * deep * length) + 1
+        noted[PART] = noted[STEP] * deep * length
+        return
     part = (rows * n_inputs) // (panels * tiles_high) + 1
     noted[PART] = (part + length - 1) // length * length
     noted[STEP] = (noted[PART] + batch_rows - 1) // batch_rows
@@ -379,6 +386,7 @@ def take_steps(
     tally, x, y, z, a = unowned(tally), unowned(x), unowned(y), unowned(z), unowned(a)
     theta, gradient, slots = unowned(theta), unowned(gradient), unowned(slots)
     activations, deltas, panel, strips = unowned(activations), unowned(deltas), unowned(panel), unowned(strips)
+    amx.begin()
     soon = Soon(source_x, order, unowned(noted))
     last = layers[len(layers) - 1]
     n, n_inputs = last[N], layers[0][N_PREV]
@@ -412,4 +420,5 @@ def take_steps(
         if beta == 0.0 and not is_adam:
             _update(optimizer, numbers, number_of_step, rates[number], theta, gradient, slots)
     tally[0] += share * total
+    amx.end()
     swap_control_word(before)

@@ -222,6 +222,7 @@ def _buffer_sizes(network: NetworkSpec, layout: Layout, itemsize: int) -> tuple[
     """How many numbers a batch, the hidden activations, the errors, a panel, and the strips of a part of a matrix take."""
     widths, rows, compiled = network.widths, layout.batch_rows, _compiled()
     vector = VECTOR_BYTES // itemsize
-    panel = compiled.TILE_VECTORS * vector * (max(*widths, rows) + vector)
-    strips = (compiled.DEPTH + vector) * (max(*widths, rows) + vector)
+    most = max(*widths, rows) + 2 * vector
+    panel = compiled.TILE_VECTORS * vector * most
+    strips = max((compiled.DEPTH + vector) * most, 3 << 17, most*192) + 4096
     return rows * _apart(widths[0], itemsize), rows * sum(widths[1:-1]), rows * sum(widths[1:]), panel, strips

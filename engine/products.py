@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arrays import Array
+from engine.amx import DEEP, HAS_AMX, PACKED, SIDE, TALL, WIDE, multiply_blocks, pack, pack_turned
 from engine.tiles import copy, fetch, low_tile, tile, transpose_block
 from engine.vectors import DEPTH, LARGE_BYTES, NEAR_BYTES, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, inlined
 
@@ -29,6 +30,8 @@ class Soon(NamedTuple):
 
 
 ROW, STOP, AT, WIDTH, PART, STEP = range(6)
+PACKED_BYTES = 3 << 19
+"""What the left side of a product may take, packed."""
 
 
 @inlined
@@ -160,6 +163,76 @@ def _panel(
 
 
 @inlined
+def is_for_amx(m: int, n: int, k: int, itemsize: int) -> bool:
+    """Whether a product is made of packed blocks: the machine can, and they are filled well enough to pay for packing."""
+    return HAS_AMX and itemsize == 4 and m >= SIDE and n >= SIDE and k >= SIDE
+
+
+@inlined
+def _packed_depth(m: int, k: int) -> int:
+    """How much of ``k`` is packed at once: what ``m`` rows take is to stay near; parts of about the same size."""
+    most = max(4 * DEEP, PACKED_BYTES // (4 * PACKED // SIDE * ((m + SIDE - 1) // SIDE * SIDE)) * DEEP)
+    parts = (k + most - 1) // most
+    return ((k + parts - 1) // parts + DEEP - 1) // DEEP * DEEP
+
+
+@inlined
+def _pack_rows(
+    a: Array, a_at: int, a_row: int, a_step: int, m: int, k: int, out: Array
+) -> None:
+    """Pack an ``(m, k)`` matrix for the left side."""
+    depth = (k + DEEP - 1) // DEEP
+    for i in range(0, m, SIDE):
+        for q in range(depth):
+            place, left, at = a_at + i * a_row + q * DEEP * a_step, k - q * DEEP, (i // SIDE * depth + q) * PACKED
+            if a_step == 1:
+                pack(a, place, a_row, SIDE, m - i, m - i, left, left - SIDE, out, at)
+            else:
+                pack_turned(a, place, a_step, SIDE * a_step, left, left - SIDE, m - i, m - i, out, at)
+
+
+@inlined
+def _pack_columns(
+    b: Array, b_at: int, b_row: int, b_step: int, n: int, k: int, out: Array
+) -> None:
+    """Pack a ``(k, n)`` matrix for the right side."""
+    depth = (k + DEEP - 1) // DEEP
+    for j in range(0, n, SIDE):
+        for q in range(depth):
+            place, left, at = b_at + j * b_step + q * DEEP * b_row, k - q * DEEP, (j // SIDE * depth + q) * PACKED
+            if b_step == 1:
+                pack(b, place, b_row, SIDE * b_row, left, left - SIDE, n - j, n - j, out, at)
+            else:
+                pack_turned(b, place, b_step, SIDE, n - j, n - j, left, left - SIDE, out, at)
+
+
+@inlined
+def _multiply_packed(
+    a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_row: int, b_step: int, c: Array, c_at: int,
+    m: int, n: int, k: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float,
+    panel: Array, strips: Array, soon: Soon,
+) -> None:  # fmt: skip
+    """`multiply` on `engine.amx`: the left side is packed part by part of ``k``, the right side panel by panel."""
+    depth, no_floor, one = _packed_depth(m, k), a.dtype.type(-np.inf), a.dtype.type(1.0)
+    for p in range(0, k, depth):
+        part, is_last = min(depth, k - p), p + depth >= k
+        share, least = one if p > 0 and factor == 0.0 else factor, floor if is_last else no_floor
+        deep = (part + DEEP - 1) // DEEP
+        _pack_rows(a, a_at + p * a_step, a_row, a_step, m, part, strips)
+        for j in range(0, n, WIDE):
+            columns = min(WIDE, n - j)
+            _pack_columns(b, b_at + p * b_row + j * b_step, b_row, b_step, columns, part, panel)
+            for i in range(0, m, TALL):
+                soon_at, soon_step = _next_part(soon)
+                at = i * n + j
+                multiply_blocks(
+                    strips, i // SIDE * deep * PACKED, panel, 0, deep, c, c_at + at, n, min(TALL, m - i), columns,
+                    start, start_at + j if start_at >= 0 and p == 0 else -1, least,
+                    slope, slope_at + at if slope_at >= 0 and is_last else -1, share, soon.source, soon_at, soon_step,
+                )  # fmt: skip
+
+
+@inlined
 def multiply(
     a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_row: int, b_step: int, c: Array, c_at: int,
     m: int, n: int, k: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float,
@@ -170,6 +243,12 @@ def multiply(
     One of both distances is 1: the other way round it is a transpose. ``start``, ``floor``, ``slope`` and ``factor`` are as
     in a tile. What is large goes part by part of ``k``, so that a part of ``a`` stays near for all panels.
     """
+    if is_for_amx(m, n, k, a.itemsize):
+        _multiply_packed(
+            a, a_at, a_row, a_step, b, b_at, b_row, b_step, c, c_at, m, n, k, start, start_at, floor, slope, slope_at,
+            factor, panel, strips, soon,
+        )  # fmt: skip
+        return
     # To copy pays only where what is copied is used several times.
     in_parts = is_large(m, k, a.itemsize) and n * a.itemsize > 4 * TILE_VECTORS * VECTOR_BYTES
     copied = is_large(k, n, a.itemsize) and m > 4 * TILE_ROWS

@@ -424,12 +424,7 @@ def transpose_block(
             number = ir.Constant(ir.IntType(64), i)
             inside = builder.select(builder.icmp_signed("<", number, last), number, last)
             lines.append(vector.load(builder.gep(w, [builder.mul(inside, w_row)]), mask))
-        size = vector.length // 2
-        while size:
-            for i in (i for i in range(vector.length) if not i & size):
-                lines[i], lines[i + size] = vector.swap(lines[i], lines[i + size], size)
-            size //= 2
-        for i, line in enumerate(lines):
+        for i, line in enumerate(vector.turned(lines)):
             number = ir.Constant(ir.IntType(64), i)
             vector.store(line, builder.gep(out, [builder.mul(number, out_row)]), whole)
         return context.get_dummy_value()

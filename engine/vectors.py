@@ -13,14 +13,22 @@ import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features, get_process_triple
 from numba import njit, types
-from numba.core import cgutils
+from numba.core import cgutils, config
 from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+def _features() -> dict[str, bool]:
+    """What the machine can do, or what Numba has been told to use of it by ``NUMBA_CPU_FEATURES``."""
+    if config.CPU_FEATURES is None:
+        return dict(get_host_cpu_features())
+    return {name[1:]: name[0] == "+" for name in config.CPU_FEATURES.split(",") if name}
+
+
 IS_X86 = get_process_triple().startswith("x86_64")
-_FEATURES = get_host_cpu_features()
-VECTOR_BYTES = 64 if _FEATURES.get("avx512f") else 32 if _FEATURES.get("avx") else 16
+FEATURES = _features()
+VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 TILE_ROWS = 4 if VECTOR_BYTES == 32 else 8
 """With `TILE_VECTORS`, as many sums as the registers hold: there are 16 of 32 bytes, and 32 of the others."""
 TILE_VECTORS = 2 if VECTOR_BYTES == 32 else 3
@@ -35,7 +43,7 @@ NEAR_BYTES = 1 << 16
 """What is used soon after it was made."""
 FAR_BYTES = 1 << 21
 """Rows of so many bytes are so far away that they are fetched before they are needed."""
-SOURCES = ("vectors.py", "tiles.py", "products.py", "elementwise.py", "compiled.py")
+SOURCES = ("vectors.py", "tiles.py", "amx.py", "products.py", "elementwise.py", "compiled.py")
 """The files that all machine code is made from."""
 
 
@@ -201,6 +209,15 @@ class Vectors:
             places = (ir.Constant(ir.IntType(32), i) for i in range(len(group)))
             found += [builder.extract_element(lines[0], place) for place in places]
         return found
+
+    def turned(self, lines: list[Any]) -> list[Any]:
+        """The columns of as many vectors as one has places."""
+        lines, size = list(lines), self.length // 2
+        while size:
+            for i in (i for i in range(self.length) if not i & size):
+                lines[i], lines[i + size] = self.swap(lines[i], lines[i + size], size)
+            size //= 2
+        return lines
 
     def swap(self, upper: Any, lower: Any, size: int) -> tuple[Any, Any]:
         """Exchange the blocks of ``size`` places off the diagonal of two rows: a step of a transposition."""
