@@ -26,8 +26,10 @@ SIDE = 16
 DEEP = 2 * SIDE
 """Products that a block sums up."""
 BLOCK = SIDE * SIDE
-PARTS = 3
-PACKED = PARTS * BLOCK
+PARTS = HIGH, MIDDLE, LOW = range(3)
+LEFT, RIGHT = (HIGH, LOW, MIDDLE), (LOW, MIDDLE, HIGH)
+"""In which order the parts of two neighbouring blocks follow one another: the one in which they are needed."""
+PACKED = len(PARTS) * BLOCK
 """How much a packed block takes, counted in float32."""
 TALL = WIDE = 2 * SIDE
 """Rows and columns that are made at once: four blocks of sums, which leaves four registers for what is multiplied."""
@@ -101,12 +103,14 @@ class _Source(NamedTuple):
     columns: Any
     second_columns: Any
     out: Any
+    middle: Any
+    low: Any
 
 
 def _pack(name: str, *, turned: bool) -> Any:
     """Pack a block.
 
-    ``pack(source, at, step, second, rows, second_rows, columns, second_columns, out, out_at)`` pairs the numbers of 16
+    ``pack(source, at, step, second, rows, second_rows, columns, second_columns, out, out_at, middle, low)`` pairs the numbers of 16
     rows, ``step`` apart, with those of 16 others, which begin ``second`` after them; each row has 16 columns. Where there are
     fewer ``rows`` or ``columns`` (none if negative), zeros take their place. A row is a row of the block; ``turned``, a column.
     """
@@ -127,20 +131,21 @@ def _pack(name: str, *, turned: bool) -> Any:
             found.append(vector.load(builder.gep(source.pointer, [place]), mask))
         return found[0], found[1]
 
-    def store(vector: Vectors, pair: tuple[Any, Any], out: Any) -> None:
+    def store(vector: Vectors, pair: tuple[Any, Any], source: _Source, row: Any) -> None:
         """The three parts of a row of pairs; a number is rounded to 8 bits by adding a half of the last, and cut there."""
         builder = vector.builder
         bits = ir.VectorType(ir.IntType(32), SIDE)
         half, kept, up = (ir.Constant(bits, [number] * SIDE) for number in (0x8000, 0xFFFF0000, 16))
         first, second = pair
-        for part in range(PARTS):
+        out = builder.gep(source.out, [builder.mul(row, _integer(SIDE))])
+        for part, after in enumerate((_integer(0), source.middle, source.low)):
             cut = []
             for number in (first, second):
                 of_it = builder.bitcast(number, bits)
-                cut.append(of_it if part == PARTS - 1 else builder.and_(builder.add(of_it, half), kept))
+                cut.append(of_it if part == LOW else builder.and_(builder.add(of_it, half), kept))
             both = builder.or_(builder.lshr(cut[0], up), cut[1])
-            vector.store(builder.bitcast(both, first.type), builder.gep(out, [_integer(part * BLOCK)]), None)
-            if part < PARTS - 1:
+            vector.store(builder.bitcast(both, first.type), builder.gep(out, [after]), None)
+            if part != LOW:
                 first, second = (
                     vector.difference(number, builder.bitcast(its, number.type))
                     for number, its in zip((first, second), cut, strict=True)
@@ -151,34 +156,35 @@ def _pack(name: str, *, turned: bool) -> Any:
         if not turned:
             with cgutils.for_range(builder, _integer(SIDE)) as loop:
                 pair = lines(vector, source, whole, loop.index)
-                store(vector, pair, builder.gep(source.out, [builder.mul(loop.index, _integer(SIDE))]))
+                store(vector, pair, source, loop.index)
             return
         pairs = [lines(vector, source, whole, _integer(row)) for row in range(SIDE)]
         columns = [vector.turned([pair[number] for pair in pairs]) for number in range(2)]
         for row, pair in enumerate(zip(*columns, strict=True)):
-            store(vector, pair, builder.gep(source.out, [_integer(row * SIDE)]))
+            store(vector, pair, source, _integer(row))
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, at, *numbers, out, out_at = arguments
+        source, at, *numbers, out, out_at, middle, low = arguments
         kind = signature.args[0]
         if _is_for(kind):
             source, out = (pointer_to(context, builder, kind, x, place) for x, place in ((source, at), (out, out_at)))
+            places = source, *numbers, out, middle, low
             whole, masked = (
-                apart(builder, f"amx_{name}_{is_whole}", partial(body, kind.dtype, is_whole), source, *numbers, out)
+                apart(builder, f"amx_{name}_{is_whole}", partial(body, kind.dtype, is_whole), *places)
                 for is_whole in (True, False)
             )
             are_whole = [builder.icmp_signed(">=", number, _integer(SIDE)) for number in numbers[2:]]
             is_whole = builder.and_(builder.and_(*are_whole[:2]), builder.and_(*are_whole[2:]))
-            builder.call(builder.select(is_whole, whole, masked), [source, *numbers, out])
+            builder.call(builder.select(is_whole, whole, masked), places)
         return context.get_dummy_value()
 
     def pack(
         typing: Any, source: Any, at: Any, step: Any, second: Any, rows: Any, second_rows: Any, columns: Any,
-        second_columns: Any, out: Any, out_at: Any,
+        second_columns: Any, out: Any, out_at: Any, middle: Any, low: Any,
     ) -> Any:  # fmt: skip
-        del typing, at, step, second, rows, second_rows, columns, second_columns, out_at
+        del typing, at, step, second, rows, second_rows, columns, second_columns, out_at, middle, low
         i = types.intp
-        return types.void(source, i, i, i, i, i, i, i, out, i), generate
+        return types.void(source, i, i, i, i, i, i, i, out, i, i, i), generate
 
     return intrinsic(pack)
 
@@ -199,8 +205,6 @@ class _Places(NamedTuple):
     slope: Any
     slopes: Any
     added: Any
-    soon: Any
-    lines: Any
 
 
 def _sum_up(builder: Any, high: int, wide: int, places: _Places) -> None:
@@ -208,39 +212,28 @@ def _sum_up(builder: Any, high: int, wide: int, places: _Places) -> None:
 
     Registers 4 and 5 have a part of two blocks of ``a``, 6 and 7 of ``b``. What is in them is used as often as may be.
     """
-    stride, size = _integer(4 * SIDE), _integer(PACKED)
+    stride, size = _integer(4 * SIDE), _integer(2 * PACKED)
     for number in range(high * wide):
         _instruction(builder, "tilezero", _register(number))
 
-    def load(register: int, pointer: Any, blocks: int, part: int, at: Any) -> None:
+    def load(register: int, pointer: Any, blocks: int, place: int, at: Any) -> None:
         for number in range(blocks):
-            place = builder.add(builder.mul(builder.mul(places.depth, _integer(number)), size), at)
-            place = builder.add(place, _integer(part * BLOCK))
-            where = builder.bitcast(builder.gep(pointer, [place]), ir.IntType(8).as_pointer())
+            after = builder.add(at, _integer((2 * place + number) * BLOCK))
+            where = builder.bitcast(builder.gep(pointer, [after]), ir.IntType(8).as_pointer())
             _instruction(builder, "tileloadd64", _register(register + number), where, stride)
 
     with cgutils.for_range(builder, places.depth) as loop:
         at = builder.mul(loop.index, size)
-        _fetch(builder, places, loop.index)
         before = None, None
-        for of_a, of_b in ((0, 2), (0, 1), (0, 0), (2, 0), (1, 0), (1, 1)):
+        for of_a, of_b in ((HIGH, LOW), (HIGH, MIDDLE), (HIGH, HIGH), (LOW, HIGH), (MIDDLE, HIGH), (MIDDLE, MIDDLE)):
             if of_a != before[0]:
-                load(4, places.a, high, of_a, at)
+                load(4, places.a, high, LEFT.index(of_a), at)
             if of_b != before[1]:
-                load(6, places.b, wide, of_b, at)
+                load(6, places.b, wide, RIGHT.index(of_b), at)
             before = of_a, of_b
             for i in range(high):
                 for j in range(wide):
                     _instruction(builder, "tdpbf16ps", *map(_register, (i * wide + j, 4 + i, 6 + j)))
-
-
-def _fetch(builder: Any, places: _Places, number: Any) -> None:
-    """Have the lines of this turn brought nearer, of what is needed soon."""
-    vector = Vectors(builder, types.float32)
-    begin_at = builder.mul(builder.mul(number, places.lines), _integer(SIDE))
-    with cgutils.for_range(builder, places.lines) as loop:
-        place = builder.add(begin_at, builder.mul(loop.index, _integer(SIDE)))
-        vector.fetch(builder.gep(places.soon, [place]), 1)
 
 
 def _finish(builder: Any, high: int, wide: int, places: _Places) -> None:
@@ -295,26 +288,26 @@ def _blocks(high: int, wide: int) -> Callable[..., None]:
 @intrinsic  # type: ignore[untyped-decorator]
 def multiply_blocks(
     typing: Any, a: Any, a_at: Any, b: Any, b_at: Any, depth: Any, c: Any, c_at: Any, c_row: Any, rows: Any, columns: Any,
-    start: Any, start_at: Any, floor: Any, slope: Any, slope_at: Any, factor: Any, soon: Any, soon_at: Any, lines: Any,
+    start: Any, start_at: Any, floor: Any, slope: Any, slope_at: Any, factor: Any,
 ) -> Any:  # fmt: skip
     """Up to `TALL` rows and `WIDE` columns of ``c``, of packed ``a`` and ``b``: ``depth`` blocks after one another.
 
     The next 16 rows, or columns, are as many blocks further. ``start``, ``floor``, ``slope`` and ``factor`` are as in
-    `engine.tiles`. For each of the ``depth`` blocks, ``lines`` lines of the cache from ``soon`` on are brought nearer.
+    `engine.tiles`.
     """
-    del typing, a_at, b_at, depth, c_at, c_row, rows, columns, start_at, floor, slope_at, factor, soon_at, lines
+    del typing, a_at, b_at, depth, c_at, c_row, rows, columns, start_at, floor, slope_at, factor
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, a_at, b, b_at, depth, c, c_at, c_row, rows, columns, start, start_at, floor = arguments[:13]
-        slope, slope_at, factor, soon, soon_at, lines = arguments[13:]
+        slope, slope_at, factor = arguments[13:]
         kind = signature.args[0]
         if not _is_for(kind):
             return context.get_dummy_value()
-        begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at), (soon, soon_at))
-        a, b, c, start, slope, soon = (pointer_to(context, builder, kind, x, at) for x, at in begins)
+        begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at))
+        a, b, c, start, slope = (pointer_to(context, builder, kind, x, at) for x, at in begins)
         given = builder.select(builder.icmp_signed("<", start_at, _integer(0)), _integer(0), columns)
         slopes = builder.icmp_signed(">=", slope_at, _integer(0))
-        places = _Places(a, b, depth, c, c_row, rows, columns, start, given, floor, slope, slopes, factor, soon, lines)
+        places = _Places(a, b, depth, c, c_row, rows, columns, start, given, floor, slope, slopes, factor)
         made = {
             (high, wide): apart(builder, f"amx_{high}_{wide}", _blocks(high, wide), *places)
             for high in (1, 2)
@@ -326,7 +319,7 @@ def multiply_blocks(
         return context.get_dummy_value()
 
     i, one = types.intp, a.dtype
-    return types.void(a, i, b, i, i, c, i, i, i, i, start, i, one, slope, i, one, soon, i, i), generate
+    return types.void(a, i, b, i, i, c, i, i, i, i, start, i, one, slope, i, one), generate
 
 
 pack, pack_turned = _pack("pack", turned=False), _pack("turned", turned=True)

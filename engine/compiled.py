@@ -9,10 +9,9 @@ import math
 import numpy as np
 
 from engine import amx
-from engine.amx import DEEP, TALL, WIDE
 from engine.arrays import Array
 from engine.elementwise import ACTIVATIONS, LINEAR, RELU, activate, times_slope
-from engine.products import AT, PART, ROW, STEP, STOP, WIDTH, Soon, is_for_amx, is_large, multiply, units_at_once
+from engine.products import AT, PART, ROW, STEP, STOP, WIDTH, Soon, is_for_amx, is_large, multiply, packed_sizes, units_at_once
 from engine.tiles import (
     adam_vectors,
     copy,
@@ -42,7 +41,7 @@ from engine.vectors import (
     swap_control_word,
 )
 
-__all__ = ["ACTIVATIONS", "COSTS", "DEPTH", "LINEAR", "OPTIMIZERS", "TILE_VECTORS", "take_steps", "update"]
+__all__ = ["ACTIVATIONS", "COSTS", "DEPTH", "LINEAR", "OPTIMIZERS", "TILE_VECTORS", "packed_sizes", "take_steps", "update"]
 
 GRADIENT_DESCENT, MOMENTUM, ADAM = range(3)
 SQUARES, BINARY_CROSS_ENTROPY, CROSS_ENTROPY = range(3)
@@ -260,7 +259,8 @@ def _gradients(
         n_prev, n, delta_at, W_at, b_at = layer[N_PREV], layer[N], layer[DELTA_AT] * rows, layer[W_AT], layer[B_AT]
         a_prev, at, row = (x, 0, x_row) if i == 0 else (activations, layers[i - 1][A_AT] * rows, n_prev)
         out, at_once = theta if beta != 0.0 else gradient, n
-        if is_adam and not is_large(rows, n_prev, theta.itemsize) and not is_for_amx(n, n_prev, rows, theta.itemsize):
+        in_place = is_large(rows, n_prev, theta.itemsize) or is_for_amx(n, n_prev, rows, theta.itemsize)
+        if is_adam and not in_place:
             at_once = units_at_once(n_prev, theta.itemsize)
         for first in range(0, n, at_once):
             units, begin = min(at_once, n - first), W_at + first * n_prev
@@ -288,14 +288,9 @@ def _look_ahead(soon: Soon, start: int, rows: int, n_inputs: int, n: int, batch_
     noted, length = soon.noted, VECTOR_BYTES // soon.source.itemsize
     noted[ROW], noted[STOP], noted[AT], noted[WIDTH] = start, start, 0, n_inputs
     panels, tiles_high = n_inputs // (TILE_VECTORS * length), (n + TILE_ROWS - 1) // TILE_ROWS
-    if panels == 0 or soon.source.size * soon.source.itemsize < FAR_BYTES:
+    if panels == 0 or soon.source.size * soon.source.itemsize < FAR_BYTES or is_for_amx(n, n_inputs, batch_rows, soon.source.itemsize):
         return
     noted[STOP] = start + rows
-    if is_for_amx(n, n_inputs, batch_rows, soon.source.itemsize):
-        products, deep = ((n + TALL - 1) // TALL) * ((n_inputs + WIDE - 1) // WIDE), (batch_rows + DEEP - 1) // DEEP
-        noted[STEP] = (rows * n_inputs) // (products * deep * length) + 1
-        noted[PART] = noted[STEP] * deep * length
-        return
     part = (rows * n_inputs) // (panels * tiles_high) + 1
     noted[PART] = (part + length - 1) // length * length
     noted[STEP] = (noted[PART] + batch_rows - 1) // batch_rows

@@ -222,7 +222,8 @@ def _buffer_sizes(network: NetworkSpec, layout: Layout, itemsize: int) -> tuple[
     """How many numbers a batch, the hidden activations, the errors, a panel, and the strips of a part of a matrix take."""
     widths, rows, compiled = network.widths, layout.batch_rows, _compiled()
     vector = VECTOR_BYTES // itemsize
-    most = max(*widths, rows) + 2 * vector
-    panel = compiled.TILE_VECTORS * vector * most
-    strips = max((compiled.DEPTH + vector) * most, 3 << 17, most*192) + 4096
+    longest = max(*widths, rows)
+    right, left = compiled.packed_sizes(rows, longest)
+    panel = max(compiled.TILE_VECTORS * vector * (longest + vector), right)
+    strips = max((compiled.DEPTH + vector) * (longest + vector), left)
     return rows * _apart(widths[0], itemsize), rows * sum(widths[1:-1]), rows * sum(widths[1:]), panel, strips

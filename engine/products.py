@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.arrays import Array
-from engine.amx import DEEP, HAS_AMX, PACKED, SIDE, TALL, WIDE, multiply_blocks, pack, pack_turned
+from engine.amx import BLOCK, DEEP, HAS_AMX, PACKED, SIDE, TALL, WIDE, multiply_blocks, pack, pack_turned
 from engine.tiles import copy, fetch, low_tile, tile, transpose_block
 from engine.vectors import DEPTH, LARGE_BYTES, NEAR_BYTES, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, inlined
 
@@ -30,8 +30,13 @@ class Soon(NamedTuple):
 
 
 ROW, STOP, AT, WIDTH, PART, STEP = range(6)
+
 PACKED_BYTES = 3 << 19
-"""What the left side of a product may take, packed."""
+"""What the left side of a product may take, packed, so that it stays near."""
+LEAST_DEPTH = 4
+"""So many blocks of depth are packed at once, even if they take more."""
+PAYS, LEAST_PRODUCTS = 24, 1 << 21
+"""From so many rows and columns on, as a harmonic mean of halves, AMX is faster, packing included: see `docs/engine.md`."""
 
 
 @inlined
@@ -164,16 +169,25 @@ def _panel(
 
 @inlined
 def is_for_amx(m: int, n: int, k: int, itemsize: int) -> bool:
-    """Whether a product is made of packed blocks: the machine can, and they are filled well enough to pay for packing."""
-    return HAS_AMX and itemsize == 4 and m >= SIDE and n >= SIDE and k >= SIDE
+    """Whether a product of ``(m, k)`` and ``(k, n)`` is made of packed blocks.
+
+    The machine can; they are about full; and what is packed is used often enough, ``n`` and ``m`` times, to pay for it.
+    """
+    return HAS_AMX and itemsize == 4 and 4 * k >= 3 * DEEP and m * n >= PAYS * (m + n) and m * n * k >= LEAST_PRODUCTS
+
+
+@inlined
+def _up(number: int, step: int) -> int:
+    return (number + step - 1) // step * step
 
 
 @inlined
 def _packed_depth(m: int, k: int) -> int:
     """How much of ``k`` is packed at once: what ``m`` rows take is to stay near; parts of about the same size."""
-    most = max(4 * DEEP, PACKED_BYTES // (4 * PACKED // SIDE * ((m + SIDE - 1) // SIDE * SIDE)) * DEEP)
+    a_depth = 4 * PACKED // SIDE * _up(m, TALL)
+    most = max(LEAST_DEPTH, PACKED_BYTES // a_depth) * DEEP
     parts = (k + most - 1) // most
-    return ((k + parts - 1) // parts + DEEP - 1) // DEEP * DEEP
+    return _up((k + parts - 1) // parts, DEEP)
 
 
 @inlined
@@ -184,11 +198,11 @@ def _pack_rows(
     depth = (k + DEEP - 1) // DEEP
     for i in range(0, m, SIDE):
         for q in range(depth):
-            place, left, at = a_at + i * a_row + q * DEEP * a_step, k - q * DEEP, (i // SIDE * depth + q) * PACKED
+            place, left, at = a_at + i * a_row + q * DEEP * a_step, k - q * DEEP, (i // TALL * depth + q) * 2 * PACKED + i % TALL * SIDE
             if a_step == 1:
-                pack(a, place, a_row, SIDE, m - i, m - i, left, left - SIDE, out, at)
+                pack(a, place, a_row, SIDE, m - i, m - i, left, left - SIDE, out, at, 4 * BLOCK, 2 * BLOCK)
             else:
-                pack_turned(a, place, a_step, SIDE * a_step, left, left - SIDE, m - i, m - i, out, at)
+                pack_turned(a, place, a_step, SIDE * a_step, left, left - SIDE, m - i, m - i, out, at, 4 * BLOCK, 2 * BLOCK)
 
 
 @inlined
@@ -199,18 +213,18 @@ def _pack_columns(
     depth = (k + DEEP - 1) // DEEP
     for j in range(0, n, SIDE):
         for q in range(depth):
-            place, left, at = b_at + j * b_step + q * DEEP * b_row, k - q * DEEP, (j // SIDE * depth + q) * PACKED
+            place, left, at = b_at + j * b_step + q * DEEP * b_row, k - q * DEEP, (j // WIDE * depth + q) * 2 * PACKED + j % WIDE * SIDE
             if b_step == 1:
-                pack(b, place, b_row, SIDE * b_row, left, left - SIDE, n - j, n - j, out, at)
+                pack(b, place, b_row, SIDE * b_row, left, left - SIDE, n - j, n - j, out, at + 4 * BLOCK, -2 * BLOCK, -4 * BLOCK)
             else:
-                pack_turned(b, place, b_step, SIDE, n - j, n - j, left, left - SIDE, out, at)
+                pack_turned(b, place, b_step, SIDE, n - j, n - j, left, left - SIDE, out, at + 4 * BLOCK, -2 * BLOCK, -4 * BLOCK)
 
 
 @inlined
 def _multiply_packed(
     a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_row: int, b_step: int, c: Array, c_at: int,
     m: int, n: int, k: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float,
-    panel: Array, strips: Array, soon: Soon,
+    panel: Array, strips: Array,
 ) -> None:  # fmt: skip
     """`multiply` on `engine.amx`: the left side is packed part by part of ``k``, the right side panel by panel."""
     depth, no_floor, one = _packed_depth(m, k), a.dtype.type(-np.inf), a.dtype.type(1.0)
@@ -223,13 +237,21 @@ def _multiply_packed(
             columns = min(WIDE, n - j)
             _pack_columns(b, b_at + p * b_row + j * b_step, b_row, b_step, columns, part, panel)
             for i in range(0, m, TALL):
-                soon_at, soon_step = _next_part(soon)
                 at = i * n + j
                 multiply_blocks(
-                    strips, i // SIDE * deep * PACKED, panel, 0, deep, c, c_at + at, n, min(TALL, m - i), columns,
+                    strips, i // TALL * deep * 2 * PACKED, panel, 0, deep, c, c_at + at, n, min(TALL, m - i), columns,
                     start, start_at + j if start_at >= 0 and p == 0 else -1, least,
-                    slope, slope_at + at if slope_at >= 0 and is_last else -1, share, soon.source, soon_at, soon_step,
+                    slope, slope_at + at if slope_at >= 0 and is_last else -1, share,
                 )  # fmt: skip
+
+
+def packed_sizes(rows: int, width: int) -> tuple[int, int]:
+    """How many numbers the right and the left side take at most, packed, where no side is longer than these two."""
+    if not HAS_AMX:
+        return 0, 0
+    most = -(-max(rows, width) // TALL) * TALL
+    deep = 4 * PACKED // SIDE * most
+    return PACKED // SIDE * WIDE * most // DEEP, max(LEAST_DEPTH * deep, PACKED_BYTES) // 4
 
 
 @inlined
@@ -246,7 +268,7 @@ def multiply(
     if is_for_amx(m, n, k, a.itemsize):
         _multiply_packed(
             a, a_at, a_row, a_step, b, b_at, b_row, b_step, c, c_at, m, n, k, start, start_at, floor, slope, slope_at,
-            factor, panel, strips, soon,
+            factor, panel, strips,
         )  # fmt: skip
         return
     # To copy pays only where what is copied is used several times.
