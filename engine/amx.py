@@ -8,8 +8,6 @@ What is multiplied is packed first. A packed block has 16 rows of 16 pairs of nu
 pair of number *j* is made of places *j* and *j + 16*. It is there three times, for the three parts of its numbers.
 """
 
-import ctypes
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from engine.vectors import FEATURES, VECTOR_BYTES, Vectors, apart, pointer_to
+from engine.vectors import HAS_AMX, VECTOR_BYTES, Vectors, apart, pointer_to
 
 SIDE = 16
 """Rows of a block, and its columns of float32 or of pairs of bfloat16."""
@@ -33,16 +31,6 @@ PACKED = len(PARTS) * BLOCK
 """How much a packed block takes, counted in float32."""
 TALL = WIDE = 2 * SIDE
 """Rows and columns that are made at once: four blocks of sums, which leaves four registers for what is multiplied."""
-_ARCH_PRCTL, _ASK_FOR_STATE, _TILE_DATA = 158, 0x1023, 18
-
-
-def _is_permitted() -> bool:
-    """Whether the operating system lets this process have the registers, which are large: Linux wants to be asked."""
-    return sys.platform == "linux" and ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ASK_FOR_STATE, _TILE_DATA) == 0
-
-
-HAS_AMX = bool(FEATURES.get("amx-tile") and FEATURES.get("amx-bf16") and VECTOR_BYTES == 64 and _is_permitted())
-"""Whether this process multiplies so."""
 
 
 def _is_for(kind: Any) -> bool:
@@ -224,7 +212,7 @@ def _sum_up(builder: Any, high: int, wide: int, places: _Places) -> None:
 
     with cgutils.for_range(builder, places.depth) as loop:
         at = builder.mul(loop.index, size)
-        before = None, None
+        before = (-1, -1)
         for of_a, of_b in ((HIGH, LOW), (HIGH, MIDDLE), (HIGH, HIGH), (LOW, HIGH), (MIDDLE, HIGH), (MIDDLE, MIDDLE)):
             if of_a != before[0]:
                 load(4, places.a, high, LEFT.index(of_a), at)

@@ -11,7 +11,20 @@ import numpy as np
 from engine import amx
 from engine.arrays import Array
 from engine.elementwise import ACTIVATIONS, LINEAR, RELU, activate, times_slope
-from engine.products import AT, PART, ROW, STEP, STOP, WIDTH, Soon, is_for_amx, is_large, multiply, packed_sizes, units_at_once
+from engine.products import (
+    AT,
+    PART,
+    ROW,
+    STEP,
+    STOP,
+    WIDTH,
+    Soon,
+    is_for_amx,
+    is_large,
+    multiply,
+    packed_sizes,
+    units_at_once,
+)
 from engine.tiles import (
     adam_vectors,
     copy,
@@ -41,7 +54,17 @@ from engine.vectors import (
     swap_control_word,
 )
 
-__all__ = ["ACTIVATIONS", "COSTS", "DEPTH", "LINEAR", "OPTIMIZERS", "TILE_VECTORS", "packed_sizes", "take_steps", "update"]
+__all__ = [
+    "ACTIVATIONS",
+    "COSTS",
+    "DEPTH",
+    "LINEAR",
+    "OPTIMIZERS",
+    "TILE_VECTORS",
+    "packed_sizes",
+    "take_steps",
+    "update",
+]
 
 GRADIENT_DESCENT, MOMENTUM, ADAM = range(3)
 SQUARES, BINARY_CROSS_ENTROPY, CROSS_ENTROPY = range(3)
@@ -288,7 +311,11 @@ def _look_ahead(soon: Soon, start: int, rows: int, n_inputs: int, n: int, batch_
     noted, length = soon.noted, VECTOR_BYTES // soon.source.itemsize
     noted[ROW], noted[STOP], noted[AT], noted[WIDTH] = start, start, 0, n_inputs
     panels, tiles_high = n_inputs // (TILE_VECTORS * length), (n + TILE_ROWS - 1) // TILE_ROWS
-    if panels == 0 or soon.source.size * soon.source.itemsize < FAR_BYTES or is_for_amx(n, n_inputs, batch_rows, soon.source.itemsize):
+    if (
+        panels == 0
+        or soon.source.size * soon.source.itemsize < FAR_BYTES
+        or is_for_amx(n, n_inputs, batch_rows, soon.source.itemsize)
+    ):
         return
     noted[STOP] = start + rows
     part = (rows * n_inputs) // (panels * tiles_high) + 1

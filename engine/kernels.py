@@ -9,6 +9,7 @@ from shapes alone. Numba is optional: it is imported when the first run needs it
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from functools import cache
+from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
@@ -83,6 +84,14 @@ def is_installed() -> bool:
 
 def _compiled() -> Any:
     return import_module("engine.compiled")
+
+
+def cpu() -> str:
+    """What machine code, and so the last bits, depend on: the processor, and which of its instructions are used."""
+    vectors = import_module("engine.vectors")
+    used = ",".join(sorted(name for name, has in vectors.FEATURES.items() if has))
+    name = import_module("llvmlite.binding").get_host_cpu_name()
+    return f"{name} {sha256(used.encode()).hexdigest()[:16]}{' AMX' if vectors.HAS_AMX else ''}"
 
 
 def warm(dtype: str) -> None:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.amx import BLOCK, DEEP, PACKED, SIDE, TALL, WIDE, multiply_blocks, pack, pack_turned
 from engine.arrays import Array
-from engine.amx import BLOCK, DEEP, HAS_AMX, PACKED, SIDE, TALL, WIDE, multiply_blocks, pack, pack_turned
 from engine.tiles import copy, fetch, low_tile, tile, transpose_block
-from engine.vectors import DEPTH, LARGE_BYTES, NEAR_BYTES, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, inlined
+from engine.vectors import DEPTH, HAS_AMX, LARGE_BYTES, NEAR_BYTES, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, inlined
 
 
 class Soon(NamedTuple):
@@ -31,12 +31,10 @@ class Soon(NamedTuple):
 
 ROW, STOP, AT, WIDTH, PART, STEP = range(6)
 
-PACKED_BYTES = 3 << 19
-"""What the left side of a product may take, packed, so that it stays near."""
-LEAST_DEPTH = 4
-"""So many blocks of depth are packed at once, even if they take more."""
+PACKED_BYTES, LEAST_DEPTH = 3 << 16, 8
+"""What the left side of a product may take, packed, so that it stays near; but so many blocks of depth at least."""
 PAYS, LEAST_PRODUCTS = 24, 1 << 21
-"""From so many rows and columns on, as a harmonic mean of halves, AMX is faster, packing included: see `docs/engine.md`."""
+"""From so many columns a row on (see `is_for_amx`), and so many multiplications, AMX is faster with packing included."""
 
 
 @inlined
@@ -191,33 +189,54 @@ def _packed_depth(m: int, k: int) -> int:
 
 
 @inlined
-def _pack_rows(
-    a: Array, a_at: int, a_row: int, a_step: int, m: int, k: int, out: Array
-) -> None:
+def _pack_rows(a: Array, a_at: int, a_row: int, a_step: int, m: int, k: int, out: Array) -> None:
     """Pack an ``(m, k)`` matrix for the left side."""
     depth = (k + DEEP - 1) // DEEP
     for i in range(0, m, SIDE):
         for q in range(depth):
-            place, left, at = a_at + i * a_row + q * DEEP * a_step, k - q * DEEP, (i // TALL * depth + q) * 2 * PACKED + i % TALL * SIDE
+            place, left, at = (
+                a_at + i * a_row + q * DEEP * a_step,
+                k - q * DEEP,
+                (i // TALL * depth + q) * 2 * PACKED + i % TALL * SIDE,
+            )
             if a_step == 1:
                 pack(a, place, a_row, SIDE, m - i, m - i, left, left - SIDE, out, at, 4 * BLOCK, 2 * BLOCK)
             else:
-                pack_turned(a, place, a_step, SIDE * a_step, left, left - SIDE, m - i, m - i, out, at, 4 * BLOCK, 2 * BLOCK)
+                pack_turned(
+                    a, place, a_step, SIDE * a_step, left, left - SIDE, m - i, m - i, out, at, 4 * BLOCK, 2 * BLOCK
+                )
 
 
 @inlined
-def _pack_columns(
-    b: Array, b_at: int, b_row: int, b_step: int, n: int, k: int, out: Array
-) -> None:
+def _pack_columns(b: Array, b_at: int, b_row: int, b_step: int, n: int, k: int, out: Array) -> None:
     """Pack a ``(k, n)`` matrix for the right side."""
     depth = (k + DEEP - 1) // DEEP
     for j in range(0, n, SIDE):
         for q in range(depth):
-            place, left, at = b_at + j * b_step + q * DEEP * b_row, k - q * DEEP, (j // WIDE * depth + q) * 2 * PACKED + j % WIDE * SIDE
+            place, left, at = (
+                b_at + j * b_step + q * DEEP * b_row,
+                k - q * DEEP,
+                (j // WIDE * depth + q) * 2 * PACKED + j % WIDE * SIDE,
+            )
             if b_step == 1:
-                pack(b, place, b_row, SIDE * b_row, left, left - SIDE, n - j, n - j, out, at + 4 * BLOCK, -2 * BLOCK, -4 * BLOCK)
+                pack(
+                    b,
+                    place,
+                    b_row,
+                    SIDE * b_row,
+                    left,
+                    left - SIDE,
+                    n - j,
+                    n - j,
+                    out,
+                    at + 4 * BLOCK,
+                    -2 * BLOCK,
+                    -4 * BLOCK,
+                )
             else:
-                pack_turned(b, place, b_step, SIDE, n - j, n - j, left, left - SIDE, out, at + 4 * BLOCK, -2 * BLOCK, -4 * BLOCK)
+                pack_turned(
+                    b, place, b_step, SIDE, n - j, n - j, left, left - SIDE, out, at + 4 * BLOCK, -2 * BLOCK, -4 * BLOCK
+                )
 
 
 @inlined

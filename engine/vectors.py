@@ -4,6 +4,8 @@
 sum.
 """
 
+import ctypes
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -26,9 +28,17 @@ def _features() -> dict[str, bool]:
     return {name[1:]: name[0] == "+" for name in config.CPU_FEATURES.split(",") if name}
 
 
+def _amx_is_permitted() -> bool:
+    """Ask Linux for the registers of AMX, which no process has from the start: they are large."""
+    arch_prctl, ask_for_state, tile_data = 158, 0x1023, 18
+    return sys.platform == "linux" and ctypes.CDLL(None).syscall(arch_prctl, ask_for_state, tile_data) == 0
+
+
 IS_X86 = get_process_triple().startswith("x86_64")
 FEATURES = _features()
 VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
+HAS_AMX = bool(FEATURES.get("amx-tile") and FEATURES.get("amx-bf16") and VECTOR_BYTES == 64 and _amx_is_permitted())
+"""Whether this process multiplies large float32 matrices by `engine.amx`."""
 TILE_ROWS = 4 if VECTOR_BYTES == 32 else 8
 """With `TILE_VECTORS`, as many sums as the registers hold: there are 16 of 32 bytes, and 32 of the others."""
 TILE_VECTORS = 2 if VECTOR_BYTES == 32 else 3
@@ -50,7 +60,8 @@ SOURCES = ("vectors.py", "tiles.py", "amx.py", "products.py", "elementwise.py", 
 def compiled(function: F) -> F:
     """The function as machine code, kept on disk where there is a place that can be written to.
 
-    What is kept is out of date when any of `SOURCES` has changed: by itself, Numba looks at the function's own file only.
+    What is kept is out of date when any of `SOURCES` has changed, or whether AMX may be used: by itself, Numba looks at the
+    function's own file only.
     """
     options = {"fastmath": {"contract"}, "error_model": "numpy"}
     try:
@@ -58,7 +69,7 @@ def compiled(function: F) -> F:
     except RuntimeError:
         return cast("F", njit(**options)(function))
     sources = b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)
-    dispatcher._cache._cache_file._source_stamp = sha256(sources).hexdigest()
+    dispatcher._cache._cache_file._source_stamp = sha256(sources + bytes([HAS_AMX])).hexdigest()
     return cast("F", dispatcher)
 
 

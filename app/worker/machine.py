@@ -13,6 +13,7 @@ import numpy as np
 
 from app.contract.jobs import Resolved
 from engine import __version__ as engine_version
+from engine import kernels
 
 # Recorded, but trainings on machines that differ only in these have the same bits.
 WITHOUT_EFFECT = frozenset({"python"})
@@ -71,10 +72,8 @@ def _loaded(word: str) -> list[str]:
 
 @cache
 def _compiler() -> dict[str, Any]:
-    binding = import_module("llvmlite.binding")
-    features = ",".join(sorted(name for name, has in binding.get_host_cpu_features().items() if has))
     return {
         "numba": import_module("numba").__version__,
         "llvmlite": import_module("llvmlite").__version__,
-        "cpu": f"{binding.get_host_cpu_name()} {sha256(features.encode()).hexdigest()[:16]}",
+        "cpu": kernels.cpu(),
     }

@@ -1,0 +1,92 @@
+"""Multiply matrices as machine code does, and print how exact that is: a line of JSON.
+
+A process of its own, so that it may be told by ``NUMBA_CPU_FEATURES`` not to use all that its machine has.
+"""
+
+import json
+import sys
+
+import numpy as np
+from numba import njit
+
+from engine import amx
+from engine.arrays import Array, empty
+from engine.products import Soon, is_for_amx, multiply, packed_sizes
+from engine.vectors import DEPTH, HAS_AMX, TILE_VECTORS
+
+SHAPES = [(128, 128, 784), (130, 170, 130), (200, 100, 1000), (33, 2000, 40), (1100, 90, 90)]
+"""Rows, columns, and what is summed over: all large enough for AMX, most in no whole number of blocks."""
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _multiply(
+    a: Array, a_row: int, a_step: int, b: Array, b_row: int, b_step: int, c: Array, m: int, n: int, k: int,
+    start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float, panel: Array, strips: Array,
+) -> None:  # fmt: skip
+    amx.begin()
+    soon = Soon(a, np.zeros(0, np.int64), np.zeros(6, np.int64))
+    multiply(
+        a, 0, a_row, a_step, b, 0, b_row, b_step, c, 0, m, n, k, start, start_at, floor, slope, slope_at, factor, panel,
+        strips, soon,
+    )  # fmt: skip
+    amx.end()
+
+
+def _flat(matrix: Array) -> Array:
+    flat = empty((matrix.size,), np.float32)
+    flat[:] = matrix.reshape(-1)
+    return flat
+
+
+def _error(shape: tuple[int, int, int], turned: tuple[bool, bool], ending: str, *, with_nan: bool = False) -> float:
+    """The largest difference from the product in float64, as a share of the sum of what is added up there."""
+    (m, n, k), rng = shape, np.random.default_rng(sum(shape))
+    a, b, c, slope = (rng.standard_normal(size, np.float32) for size in ((m, k), (k, n), (m, n), (m, n)))
+    start = rng.standard_normal(n, np.float32)
+    if with_nan:
+        a[m // 2, k // 2], a[0, 0] = np.nan, np.inf
+    longest = max(shape)
+    right, left = packed_sizes(longest, longest)
+    panel, strips = (
+        np.full(size + 64 * longest * (TILE_VECTORS + DEPTH), np.nan, np.float32) for size in (right, left)
+    )
+    flat = _flat(c)
+    _multiply(
+        _flat(a.T if turned[0] else a), *((1, m) if turned[0] else (k, 1)),
+        _flat(b.T if turned[1] else b), *((1, k) if turned[1] else (n, 1)), flat, m, n, k,
+        start, 0 if ending == "floor" else -1, np.float32(0.0 if ending == "floor" else -np.inf),
+        _flat(slope), 0 if ending == "slope" else -1, np.float32(-0.5 if ending == "added" else 0.0), panel, strips,
+    )  # fmt: skip
+    got = flat.reshape(m, n)
+    if with_nan:
+        return float(np.isfinite(got[m // 2]).sum() + np.isfinite(got[0]).sum() + (~np.isfinite(got)).sum() - 2 * n)
+    wanted, scale = a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b) + 1.0
+    if ending == "floor":
+        wanted = np.maximum(wanted + start, 0.0)
+    if ending == "slope":
+        wanted = wanted * (slope > 0.0)
+    if ending == "added":
+        wanted = c - 0.5 * wanted
+    return float((np.abs(got - wanted) / scale).max())
+
+
+def main() -> None:
+    """Every shape, with each side as it is and turned, and with each of the endings that a product may have."""
+    errors = {
+        f"{shape} {turned} {ending}": _error(shape, turned, ending)
+        for shape in SHAPES
+        for turned in ((False, False), (False, True), (True, False), (True, True))
+        for ending in ("plain", "floor", "slope", "added")
+    }
+    found = {
+        "has_amx": HAS_AMX,
+        "made_by_amx": sum(bool(is_for_amx.py_func(*shape, 4)) for shape in SHAPES),
+        "shapes": len(SHAPES),
+        "errors": errors,
+        "finite_where_they_should_not_be": _error(SHAPES[1], (False, False), "plain", with_nan=True),
+    }
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
