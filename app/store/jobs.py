@@ -46,6 +46,8 @@ _ADVANCE = {to: update(_JOBS).where(*_THE_RUN, _JOBS.c.status.in_(sorted(FROM[to
 _CHANGE = update(_JOBS).where(_JOBS.c.id == bindparam("of"))
 _STATUS = select(_JOBS.c.status).where(*_THE_RUN)
 _HOLD = _STATUS.with_for_update()
+_FIND = select(JobRow).where(JobRow.owner == bindparam("owned_by"), JobRow.id == bindparam("of"))
+_FIND_AND_LOCK = _FIND.with_for_update()
 _TO_CLAIM = (
     select(JobRow)
     .where(JobRow.id == bindparam("of"), JobRow.status.not_in(sorted({*TERMINAL, Status.PAUSED})))
@@ -85,8 +87,7 @@ def advance(session: Session, row: JobRow, to: Status, **changes: Any) -> None:
 
 def find(session: Session, owner: str, job_id: str, *, lock: bool = False) -> JobRow | None:
     """Give the owner's job of this id, if there is one; `lock` keeps others from changing it until the commit."""
-    query = select(JobRow).where(JobRow.owner == owner, JobRow.id == job_id)
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(_FIND_AND_LOCK if lock else _FIND, {"owned_by": owner, "of": job_id})
 
 
 def newest(
