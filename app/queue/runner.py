@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dbos import DBOS, DBOSConfig
 
@@ -14,6 +15,9 @@ from app.queue.life import FileLife, SessionLife
 from app.queue.lookout import Lookout
 from app.queue.tickets import read
 from app.store.session import Database, sync_with_ours, write_in_turn
+
+if TYPE_CHECKING:
+    from dbos._sys_db import WorkflowStatusInternal
 
 WATCH_INTERVAL_S = 0.25
 # A started job that nobody runs: its handler raised, or the database went away while it was being started.
@@ -75,6 +79,7 @@ class Runner:
         )
         self._lookout = Lookout(database, self._active, slots)
         self._idle_since: dict[str, float] = {}
+        self._starts: dict[str, int] = {}
         self._draining = threading.Event()
         self._stopped = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="queue-watcher", daemon=True)
@@ -145,6 +150,18 @@ class Runner:
             return scopes_of(queue_name) if queue_name != QUEUE or self._lookout.is_worthwhile() else []
 
         database.dequeue_scopes = scopes  # type: ignore[method-assign]
+        statuses_of = database.get_workflow_statuses
+
+        def statuses(workflow_ids: list[str]) -> list["WorkflowStatusInternal"]:
+            """Read what was just taken from the queue; we need to know how often it was started, too."""
+            found = statuses_of(workflow_ids)
+            self._starts.update({one["workflow_uuid"]: one["recovery_attempts"] or 0 for one in found})
+            return found
+
+        database.get_workflow_statuses = statuses  # type: ignore[method-assign]
+        # The expression for the time by the database's clock: always the same, and slow to put together.
+        now_ms = database._now_ms_sql()
+        database._now_ms_sql = lambda: now_ms  # type: ignore[method-assign]
         # Whether jobs of no version are ours: there are none.
         database._is_latest_version = lambda *_: False  # type: ignore[method-assign]
 
@@ -164,7 +181,7 @@ class Runner:
         try:
             if self._draining.is_set():
                 raise HandBack
-            if self._queue.starts(workflow_id) <= self._attempts:
+            if (self._starts.pop(workflow_id, None) or self._queue.starts(workflow_id)) <= self._attempts:
                 self._handle(ticket)
             else:
                 _log.error("job %s is given up after %d starts", ticket, self._attempts)

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import CursorResult, bindparam, delete, exists, func, insert, literal, or_, select, tuple_, update
+from sqlalchemy import CursorResult, Select, Table, bindparam, delete, exists, func, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased, undefer
+from sqlalchemy.orm.attributes import set_committed_value
 
 from app.contract.jobs import TERMINAL, JobKind, Status
 from app.errors import IllegalTransition
@@ -36,6 +38,28 @@ FROM: dict[Status, frozenset[Status]] = {
 }
 
 
+# What every job comes by is written once, and not put together anew each time: that takes longer than to execute it.
+# A statement that changes a table, not a class, sets the columns that it is given.
+_JOBS, _EPOCHS, _CHECKPOINTS = (cast("Table", row.__table__) for row in (JobRow, EpochRow, CheckpointRow))
+_THE_RUN = _JOBS.c.id == bindparam("of"), _JOBS.c.run == bindparam("run_of")
+_ADVANCE = {to: update(_JOBS).where(*_THE_RUN, _JOBS.c.status.in_(sorted(FROM[to]))) for to in Status}
+_CHANGE = update(_JOBS).where(_JOBS.c.id == bindparam("of"))
+_STATUS = select(_JOBS.c.status).where(*_THE_RUN)
+_HOLD = _STATUS.with_for_update()
+_FIND = select(JobRow).where(JobRow.owner == bindparam("owned_by"), JobRow.id == bindparam("of"))
+_FIND_AND_LOCK = _FIND.with_for_update()
+_TO_CLAIM = (
+    select(JobRow)
+    .where(JobRow.id == bindparam("of"), JobRow.status.not_in(sorted({*TERMINAL, Status.PAUSED})))
+    .options(undefer(JobRow.preprocessing))
+    .with_for_update()
+)
+_HANDED_OVER = _TO_CLAIM.where(JobRow.hand_over == bindparam("as_of"))
+_ADD_EPOCHS = insert(_EPOCHS)
+_CHECKPOINT = select(CheckpointRow).where(CheckpointRow.job_id == bindparam("of")).options(undefer(CheckpointRow.state))
+_INITIAL_WEIGHTS = select(InitialWeightsRow.content).where(InitialWeightsRow.job_id == bindparam("of"))
+
+
 class RunLost(Exception):
     """Another worker has the job, or it is gone: this run must not write any more."""
 
@@ -46,22 +70,24 @@ def advance(session: Session, row: JobRow, to: Status, **changes: Any) -> None:
     Raises:
         IllegalTransition: The job is, by now, where this step does not start.
     """
-    statement = update(JobRow).where(JobRow.id == row.id, JobRow.run == row.run, JobRow.status.in_(FROM[to]))
-    result = session.execute(statement.values(status=to, **changes).execution_options(synchronize_session=False))
+    written = {"status": to, **changes}
+    result = session.execute(_ADVANCE[to], {"of": row.id, "run_of": row.run, **written})
     assert isinstance(result, CursorResult)
     announce(session)
-    if to in TERMINAL and result.rowcount == 1:
+    if result.rowcount != 1:
+        if row in session:
+            session.refresh(row)
+        raise IllegalTransition(f"A job that is {row.status} cannot become {to}.")
+    if to in TERMINAL:
         note_end(session, to)
     if row in session:
-        session.refresh(row)
-    if result.rowcount != 1:
-        raise IllegalTransition(f"A job that is {row.status} cannot become {to}.")
+        for name, value in written.items():
+            set_committed_value(row, name, value)
 
 
 def find(session: Session, owner: str, job_id: str, *, lock: bool = False) -> JobRow | None:
     """Give the owner's job of this id, if there is one; `lock` keeps others from changing it until the commit."""
-    query = select(JobRow).where(JobRow.owner == owner, JobRow.id == job_id)
-    return session.scalar(query.with_for_update() if lock else query)
+    return session.scalar(_FIND_AND_LOCK if lock else _FIND, {"owned_by": owner, "of": job_id})
 
 
 def newest(
@@ -105,13 +131,21 @@ def queue_position(session: Session, row: JobRow) -> int | None:
     """Count the owner's queued jobs that go before this one, and itself; None if it is not queued."""
     if row.status != Status.QUEUED:
         return None
-    queued = select(func.count().label("n")).where(JobRow.owner == row.owner, JobRow.status == Status.QUEUED)
-    before = tuple_(JobRow.queued_at, JobRow.id) <= tuple_(
-        literal(row.queued_at, JobRow.queued_at.type), literal(row.id)
+    at = {"owner": row.owner, "priority": row.priority, "queued_at": row.queued_at, "of": row.id}
+    return session.scalar(_POSITION, at)
+
+
+def _position() -> Select[int]:
+    queued = select(func.count().label("n")).where(_JOBS.c.owner == bindparam("owner"), _JOBS.c.status == Status.QUEUED)
+    before = tuple_(_JOBS.c.queued_at, _JOBS.c.id) <= tuple_(
+        bindparam("queued_at", type_=_JOBS.c.queued_at.type), bindparam("of", type_=_JOBS.c.id.type)
     )
-    ahead = queued.where(JobRow.priority > row.priority)
-    beside = queued.where(JobRow.priority == row.priority, before)
-    return session.scalar(select(ahead.scalar_subquery() + beside.scalar_subquery()))
+    ahead = queued.where(_JOBS.c.priority > bindparam("priority"))
+    beside = queued.where(_JOBS.c.priority == bindparam("priority"), before)
+    return select(ahead.scalar_subquery() + beside.scalar_subquery())
+
+
+_POSITION = _position()
 
 
 def epochs(session: Session, job_id: str, *, after: int, limit: int, until: int | None = None) -> Sequence[EpochRow]:
@@ -148,10 +182,10 @@ def claim(
         hand_over: The hand-over that brought it here; an outdated one takes nothing.
         counts: Whether this counts as a run that may be lost.
     """
-    query = select(JobRow).where(JobRow.id == job_id, JobRow.status.not_in({*TERMINAL, Status.PAUSED}))
-    if hand_over is not None:
-        query = query.where(JobRow.hand_over == hand_over)
-    row = session.scalar(query.options(undefer(JobRow.preprocessing)).with_for_update())
+    if hand_over is None:
+        row = session.scalar(_TO_CLAIM, {"of": job_id})
+    else:
+        row = session.scalar(_HANDED_OVER, {"of": job_id, "as_of": hand_over})
     if row is None:
         return None
     taken: dict[str, Any] = {"run": row.run + 1, "attempt": row.attempt + 1}
@@ -172,8 +206,7 @@ def hold(session: Session, row: JobRow) -> Status:
     Raises:
         RunLost: The job was given to another run.
     """
-    query = select(JobRow.status).where(JobRow.id == row.id, JobRow.run == row.run).with_for_update()
-    status = session.scalar(query)
+    status = session.scalar(_HOLD, {"of": row.id, "run_of": row.run})
     if status is None:
         raise RunLost(row.id)
     return Status(status)
@@ -193,9 +226,9 @@ def record(
     written = {"job_id": row.id, "origin": None, "receipt": None, **measured(checkpoint["state"]), **checkpoint}
     status = hold(session, row)
     if epoch_values:
-        session.execute(insert(EpochRow), [{"job_id": row.id, **values} for values in epoch_values])
-    session.execute(_upsert(session, written))
-    session.execute(update(JobRow).where(JobRow.id == row.id).values(**changes))
+        session.execute(_ADD_EPOCHS, [{"job_id": row.id, **values} for values in epoch_values])
+    session.execute(_put_checkpoint(session.get_bind().dialect.name), written)
+    session.execute(_CHANGE, {"of": row.id, **changes})
     announce(session)
     return status
 
@@ -205,11 +238,12 @@ def measured(state: bytes) -> dict[str, Any]:
     return {"size_bytes": len(state), "sha256": sha256(state).hexdigest()}
 
 
-def _upsert(session: Session, values: dict[str, Any]) -> Any:
-    dialect = session.get_bind().dialect.name
-    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(CheckpointRow).values(**values)
-    changed = {name: value for name, value in values.items() if name != "job_id"}
-    return statement.on_conflict_do_update(index_elements=[CheckpointRow.job_id], set_=changed)
+@cache
+def _put_checkpoint(dialect: str) -> Any:
+    """Give the statement that stores the checkpoint of a job in place of the last one."""
+    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(_CHECKPOINTS)
+    changed = {column.name: statement.excluded[column.name] for column in _CHECKPOINTS.c if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=[_CHECKPOINTS.c.job_id], set_=changed)
 
 
 def status_of(session: Session, row: JobRow) -> Status:
@@ -218,7 +252,7 @@ def status_of(session: Session, row: JobRow) -> Status:
     Raises:
         RunLost: The job was given to another run.
     """
-    status = session.scalar(select(JobRow.status).where(JobRow.id == row.id, JobRow.run == row.run))
+    status = session.scalar(_STATUS, {"of": row.id, "run_of": row.run})
     if status is None:
         raise RunLost(row.id)
     return Status(status)
@@ -226,8 +260,7 @@ def status_of(session: Session, row: JobRow) -> Status:
 
 def checkpoint(session: Session, job_id: str) -> CheckpointRow | None:
     """Give the state from which the job goes on, if there is one."""
-    query = select(CheckpointRow).where(CheckpointRow.job_id == job_id)
-    return session.scalar(query.options(undefer(CheckpointRow.state)))
+    return session.scalar(_CHECKPOINT, {"of": job_id})
 
 
 def first_difference(session: Session, job_id: str, other_id: str) -> int | None:
@@ -252,7 +285,7 @@ def keep_initial_weights(session: Session, job_id: str, content: bytes) -> None:
 
 def initial_weights(session: Session, job_id: str) -> bytes | None:
     """Give the weights that a job starts with; None if it draws them."""
-    return session.scalar(select(InitialWeightsRow.content).where(InitialWeightsRow.job_id == job_id))
+    return session.scalar(_INITIAL_WEIGHTS, {"of": job_id})
 
 
 def is_monotone(session: Session, job_id: str) -> bool:
@@ -265,12 +298,6 @@ def is_monotone(session: Session, job_id: str) -> bool:
         EpochRow.train_loss > earlier.train_loss,
     )
     return not session.scalar(select(rose))
-
-
-def runtime_threads(session: Session, job_id: str) -> int | None:
-    """Give the number of threads that the job is to be trained with; None if it is gone."""
-    resolved = session.scalar(select(JobRow.resolved).where(JobRow.id == job_id))
-    return None if resolved is None else int(resolved["training"]["threads"])
 
 
 def note_loss(session: Session, job_id: str, because: str) -> None:

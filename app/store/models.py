@@ -1,10 +1,19 @@
 """Rows of models."""
 
-from sqlalchemy import select
+from typing import Any, cast
+
+from sqlalchemy import Table, insert, select
 from sqlalchemy.orm import Session
 
 from app.store.pages import PageOf, page
 from app.store.tables import Json, ModelRow
+
+_ADD = insert(cast("Table", ModelRow.__table__))
+
+
+def add(session: Session, **values: Any) -> None:
+    """Store a model that nobody looks at in this transaction."""
+    session.execute(_ADD, values)
 
 
 def find(session: Session, owner: str, model_id: str) -> ModelRow | None:

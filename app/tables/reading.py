@@ -10,12 +10,13 @@ import polars as pl
 
 from app.contract.datasets import Column, Format, Kind, RoleHint
 from app.errors import Fault, UnreadableTable
-from app.settings import KIB, MIB
+from app.settings import MIB
 from app.tables.batches import AT_ONCE, aggregated
 from app.tables.different import count_different, text_bytes
 from app.tables.kinds import Typed, decide
 from app.tables.opening import open_upload
 from app.tables.scratch import scratch_beside
+from app.tables.small import SMALL_BYTES, keep
 from app.tables.source import Source
 from app.tables.summary import Limits, ReadOptions, TableSummary
 from app.tables.words import plain_number
@@ -24,7 +25,6 @@ __all__ = ["Limits", "TableSummary", "as_json", "column_groups", "preview", "rea
 
 MAX_CATEGORIES = 1_000
 FEW_CATEGORIES = 20
-SMALL_BYTES = 256 * KIB
 CELLS_AT_ONCE = 4_000_000
 TEXT_BYTES_AT_ONCE = 128 * MIB
 ROWS_A_BATCH = 65_536
@@ -99,6 +99,8 @@ def _write(source: Source, typed: Mapping[str, Typed], table: Path, temporary: P
     _sync(temporary)
     temporary.replace(table)
     _sync(table.parent)
+    if small is not None:
+        keep(table, small)
     return small
 
 
@@ -145,13 +147,12 @@ def _moments(frame: pl.DataFrame | pl.LazyFrame, names: Sequence[str]) -> dict[s
     if not names:
         return {}
     numbers = [pl.col(name).cast(pl.Float64) for name in names]
-
-    low = aggregated(frame, [one.min() for one in numbers])
-    high = aggregated(frame, [one.max() for one in numbers])
+    ends = aggregated(frame, [one.min() for one in numbers] + [one.max() for one in numbers])
+    low, high = ends[: len(names)], ends[len(names) :]
     scales = [_power_of_two(max(abs(a), abs(b))) if a is not None else 1.0 for a, b in zip(low, high, strict=True)]
     scaled = [one / scale for one, scale in zip(numbers, scales, strict=True)]
-    means = aggregated(frame, [one.mean() for one in scaled])
-    stds = aggregated(frame, [one.std(ddof=0) for one in scaled])
+    spread = aggregated(frame, [one.mean() for one in scaled] + [one.std(ddof=0) for one in scaled])
+    means, stds = spread[: len(names)], spread[len(names) :]
     return {
         name: {"min": a, "max": b, "mean": mean and mean * scale, "std": std and std * scale}
         for name, a, b, mean, std, scale in zip(names, low, high, means, stds, scales, strict=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,8 @@ from app.contract.preprocessing import (
 )
 from app.tables.fitted import Codes, FittedPreprocessing, Numbers
 from app.tables.held_out import spellings
-from app.tables.reading import SMALL_BYTES, column_groups
+from app.tables.reading import column_groups
+from app.tables.small import small_table
 from app.tables.split import IntArray, sides, split_groups, split_rows, split_times
 from app.tables.words import Scalar, as_text, plain_number
 
@@ -152,25 +152,14 @@ def _marks(value: Scalar, marks: Container[str], *, in_any_case: bool) -> bool:
 
 def open_table(table: Path) -> pl.LazyFrame:
     """Open a typed table; columns are read when they are asked for."""
-    small = _small(table)
+    small = small_table(table)
     return pl.scan_ipc(table, glob=False) if small is None else small.lazy()
 
 
 def read_columns(table: Path, names: Sequence[str]) -> pl.DataFrame:
     """Read some columns of a typed table."""
-    small = _small(table)
+    small = small_table(table)
     return pl.scan_ipc(table, glob=False).select(names).collect() if small is None else small[names]
-
-
-def _small(table: Path) -> pl.DataFrame | None:
-    """Give a table that is small, and None for another: to open it takes a millisecond, and a training does so many times."""
-    file = table.stat()
-    return None if file.st_size > SMALL_BYTES else _kept(table, file.st_ino, file.st_mtime_ns)
-
-
-@lru_cache(maxsize=2)
-def _kept(table: Path, _number: int, _changed_at: int) -> pl.DataFrame:
-    return pl.read_ipc(table.read_bytes())  # a path would be taken for a pattern
 
 
 def numbers(values: pl.Series) -> Numbers:

@@ -1,5 +1,6 @@
 """A worker: `python -m app.worker`. It takes queued jobs, one in each slot, until it is told to end."""
 
+import gc
 import logging
 import os
 import signal
@@ -70,6 +71,7 @@ def main() -> None:
     )
     children.wait_ready()
     runner.start()
+    gc.freeze()  # what is here now stays: it need not be looked through again for every few jobs
     log.info("worker ready, %d slots", configured.worker_slots)
     told_to_end.wait()
     log.info("worker ends; %d jobs are handed back", len(runner.running))

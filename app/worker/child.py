@@ -10,17 +10,14 @@ import queue
 import signal
 import sys
 import threading
-import time
 from types import FrameType
 
 from app.queue.tickets import read
 from app.settings import settings
-from app.store import jobs as store
 from app.store.blobs_by_url import open_blobs
-from app.store.faults import DATABASE_DOWN
 from app.store.session import Database
-from app.worker.parts import Parts
-from app.worker.run import RETRY_AFTER_S, run
+from app.worker.parts import NeedsThreads, Parts
+from app.worker.run import run
 from app.worker.warm import warm_all
 
 NEEDS_THREADS = "needs_threads"
@@ -51,26 +48,17 @@ def main() -> None:
         blobs=open_blobs(configured),
         attempts=configured.attempts,
         stopping=stopping.is_set,
+        threads=int(os.environ["OPENBLAS_NUM_THREADS"]),
     )
     threading.Thread(target=warm_all, daemon=True).start()  # a job that needs them meanwhile waits for the rest only
-    threads = int(os.environ["OPENBLAS_NUM_THREADS"])
     _answer("ready")
     while True:
         job_id, hand_over = read(lines.get())
-        wanted = _threads(parts, job_id) or threads
-        _answer(f"{NEEDS_THREADS} {wanted}" if wanted != threads else run(parts, job_id, hand_over))
-
-
-def _threads(parts: Parts, job_id: str) -> int | None:
-    """Look up the number of threads that a job is to have, as soon as the database answers."""
-    while True:
         try:
-            with parts.database.reading() as session:
-                return store.runtime_threads(session, job_id)
-        except DATABASE_DOWN:
-            if parts.stopping():
-                return None
-        time.sleep(RETRY_AFTER_S)
+            answer: str = run(parts, job_id, hand_over)
+        except NeedsThreads as needs:
+            answer = f"{NEEDS_THREADS} {needs.threads}"
+        _answer(answer)
 
 
 def _read(lines: "queue.SimpleQueue[str]") -> None:

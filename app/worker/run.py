@@ -23,16 +23,17 @@ from app.settings import MIB
 from app.store import checkpoints, contents
 from app.store import datasets as stored_datasets
 from app.store import jobs as store
+from app.store import models as stored_models
 from app.store.disk import is_broken
 from app.store.faults import OUTSIDE, is_passing
-from app.store.tables import JobRow, ModelRow
+from app.store.tables import JobRow
 from app.tables.fitted import FittedPreprocessing
 from app.tables.preparation import Prepared, prepare
 from app.worker.chain import Chain
 from app.worker.endings import MOST_DISK_ERRORS, OUT_OF_MEMORY, end_by_name, end_for_disk, fail
 from app.worker.machine import class_of, environment
 from app.worker.memory import limited
-from app.worker.parts import Outcome, Parts
+from app.worker.parts import NeedsThreads, Outcome, Parts
 from app.worker.progress import Progress
 from app.worker.publication import Staged, stage_weights, store_weights, training_of
 from app.worker.receipts import receipt
@@ -59,6 +60,9 @@ def run(parts: Parts, job_id: str, hand_over: int | None = None) -> Outcome:
     While the database is away, or there is no room on the disk, this waits and begins again from the last checkpoint: of a
     commit that was cut off nobody knows whether it was done. A disk that answers with errors of its own is not waited for
     for ever.
+
+    Raises:
+        NeedsThreads: It is to be trained with another number of threads than this process has; it was not touched.
     """
     counts = True
     disk_errors = 0
@@ -89,6 +93,9 @@ def _run(parts: Parts, job_id: str, hand_over: int | None, *, counts: bool) -> O
             because = f" The last time: {row.lost_because}." if row.lost_because else ""
             fail(session, row, "worker_lost", f"The job ended its process {parts.attempts} times.{because}")
             return Outcome.DONE
+        threads = row.resolved["training"]["threads"]
+        if parts.threads not in {None, threads}:
+            raise NeedsThreads(threads)
     try:
         return _Run(parts, row).train()
     except store.RunLost:
@@ -194,8 +201,7 @@ class _Run:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _hash_of(self, session: Any, dataset_id: str) -> str | None:
-        dataset = stored_datasets.find(session, self.row.owner, dataset_id)
-        return None if dataset is None else dataset.sha256
+        return stored_datasets.sha256_of(session, self.row.owner, dataset_id)
 
     def _validation_hash(self, session: Any) -> str | None:
         validation = self.resolved.validation
@@ -369,29 +375,28 @@ class _Run:
             return None
         store_weights(staged)
         own = staged.versions[staged.own]
-        session.add(
-            ModelRow(
-                id=staged.model_id,
-                owner=self.row.owner,
-                name=self.row.name,
-                job_id=self.row.id,
-                dataset_id=self.row.dataset_id,
-                task=self.resolved.task,
-                network=self.resolved.network.model_dump(mode="json"),
-                preprocessing=self.row.preprocessing,
-                dtype=self.training.dtype,
-                epoch=own["epoch"],
-                metrics=own["metrics"],
-                monotone=self._is_monotone(session),
-                environment=self.environment,
-                receipt=receipt(self.row, self.datasets, self.environments, self.chain),
-                sha256=own["sha256"],
-                size_bytes=own["size_bytes"],
-                versions=staged.versions,
-                dataset_sha256=self.datasets[0],
-                training=training_of(self.resolved),
-                created_at=datetime.now(UTC),
-            )
+        stored_models.add(
+            session,
+            id=staged.model_id,
+            owner=self.row.owner,
+            name=self.row.name,
+            job_id=self.row.id,
+            dataset_id=self.row.dataset_id,
+            task=self.resolved.task,
+            network=self.resolved.network.model_dump(mode="json"),
+            preprocessing=self.row.preprocessing,
+            dtype=self.training.dtype,
+            epoch=own["epoch"],
+            metrics=own["metrics"],
+            monotone=self._is_monotone(session),
+            environment=self.environment,
+            receipt=receipt(self.row, self.datasets, self.environments, self.chain),
+            sha256=own["sha256"],
+            size_bytes=own["size_bytes"],
+            versions=staged.versions,
+            dataset_sha256=self.datasets[0],
+            training=training_of(self.resolved),
+            created_at=datetime.now(UTC),
         )
         return staged.model_id
 

@@ -8,11 +8,11 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import TextClause, create_engine, event, text
 
 from app.contract.jobs import Status
 from app.errors import IllegalTransition
-from app.store import jobs
+from app.store import datasets, jobs
 from app.store.blobs import Blobs
 from app.store.ids import new_id
 from app.store.schema import _config, is_current, migrate
@@ -136,6 +136,48 @@ def test_a_run_that_lost_its_job_writes_nothing(database: Database) -> None:
     with database.reading() as session:
         assert [row.epoch for row in jobs.epochs(session, job_id, after=0, limit=10)] == [1, 2]
         assert jobs.checkpoint(session, job_id).state == b"state"
+
+
+def test_the_row_at_hand_is_what_advance_has_written(database: Database) -> None:
+    job_id = add(database, job_row(Status.RUNNING))
+    error = {"code": "diverged", "message": "It did.", "epoch": 3}
+    with database.transaction() as session:
+        row = jobs.find(session, "ann", job_id)
+        jobs.advance(session, row, Status.FAILED, error=error, finished_at=NOW)
+        assert not session.dirty
+        here = {column.key: getattr(row, column.key) for column in JobRow.__mapper__.column_attrs}
+    with database.reading() as session:
+        stored = jobs.find(session, "ann", job_id)
+        assert (stored.status, stored.error, stored.finished_at) == (Status.FAILED, error, NOW)
+        assert {name: getattr(stored, name) for name in here} == here
+
+
+def test_what_a_run_executes_is_put_together_once(database: Database) -> None:
+    seen: list[object] = []
+
+    def note(_connection: object, statement: object, *_: object) -> None:
+        if not isinstance(statement, TextClause):  # PostgreSQL is told of each commit
+            seen.append(statement)
+
+    def run() -> list[object]:
+        job_id = add(database, job_row())
+        with database.transaction() as session:
+            event.listen(database.engine, "before_execute", note)
+            row = jobs.claim(session, job_id, NOW, hand_over=1)
+            jobs.status_of(session, row)
+            jobs.checkpoint(session, job_id)
+            jobs.initial_weights(session, job_id)
+            datasets.sha256_of(session, "ann", "ds_1")
+            jobs.record(session, row, [epoch(1)], {"epoch": 1, "state": b"state", "at": NOW}, epoch=1)
+            jobs.advance(session, row, Status.SUCCEEDED, finished_at=NOW)
+            event.remove(database.engine, "before_execute", note)
+        done = [*seen]
+        seen.clear()
+        return done
+
+    first, second = run(), run()
+    assert len(first) >= 11
+    assert [id(one) for one in first] == [id(one) for one in second]
 
 
 def test_a_job_that_ends_by_name_tells_the_epoch_it_had_reached(database: Database, tmp_path: Path) -> None:

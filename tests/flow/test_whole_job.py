@@ -145,3 +145,4 @@ def test_two_threads_train_in_a_process_of_their_own(service: Service, penguins:
     job = service.wait(service.submit(dataset_id=penguins, target="species", training=training)["id"])
     assert job["status"] == "succeeded"
     assert service.http.get(f"/v1/models/{job['model_id']}").json()["environment"]["threads"] == 2
+    assert job["attempt"] == 1, "the process that has one thread does not take it"
