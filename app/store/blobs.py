@@ -24,6 +24,9 @@ class Blobs:
         folder: Where they are; made if it is not there.
     """
 
+    # Whether what is staged is there under its keys at once, which then must be nobody else's.
+    stores_what_is_staged = False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.parts = folder / "parts"

@@ -31,6 +31,8 @@ class RemoteBlobs(Blobs):
         max_copies_bytes: Most copies that the folder keeps.
     """
 
+    stores_what_is_staged = True
+
     def __init__(self, folder: Path, bucket: Bucket, max_copies_bytes: int) -> None:
         super().__init__(folder)
         self._bucket = bucket
@@ -65,30 +67,33 @@ class RemoteBlobs(Blobs):
 
     @contextmanager
     def staged(self, contents: Iterable[tuple[str, bytes]]) -> Iterator[Callable[[], None]]:
-        """Write blobs to disk, and give what gives them their keys and puts them into the bucket, one after the other.
+        """Put blobs into the bucket, one after the other, under keys that are nobody else's; give what says that they stay.
 
-        Not before: until then another one's blobs of these keys may be the ones that a row names.
+        If it is not called they are removed. If it is, and what comes after fails, they are left to be swept: of a commit that
+        was cut off nobody knows whether it was done.
         """
-        keys: list[str] = []
+        put: list[str] = []
+        stay = False
 
-        def noted() -> Iterator[tuple[str, bytes]]:
+        def publish() -> None:
+            nonlocal stay
+            stay = True
+
+        try:
             for key, content in contents:
-                keys.append(key)
-                yield key, content
-
-        with super().staged(noted()) as place:
-
-            def publish() -> None:
-                place()
-                try:
-                    for key in keys:
-                        self.save(key)
-                except BaseException:
-                    for key in keys:
-                        self.path(key).unlink(missing_ok=True)
-                    raise
-
+                with self.writer(max_bytes=len(content)) as blob:
+                    blob.write(content)
+                    blob.flush()
+                    put.append(key)
+                    self._bucket.put(key, blob.path, blob.sha256)
+                    self._cache.note(key, blob.sha256)
+                    blob.name(self.path(key))
+                self._cache.make_room(len(content))
             yield publish
+        finally:
+            if not stay:
+                for key in put:
+                    self.delete(key)
 
     def delete(self, key: str) -> None:
         """Remove a blob. From a bucket that is away it is swept later: no row names it any more."""

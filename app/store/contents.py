@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.store import weights
 from app.store.blobs import Blobs
 from app.store.session import Database
 from app.store.tables import DatasetRow, ModelRow, UploadRow
@@ -85,7 +86,8 @@ def sweep(database: Database, blobs: Blobs, *, older_than_s: float) -> int:
     for name in uploads:
         blobs.discard(f"uploads/{name}")
     folders = [f"datasets/{name}" for name in unnamed("datasets", DatasetRow.id)]
-    folders += [f"models/{name}" for name in unnamed("models", ModelRow.id)]
+    folders += map(weights.all_of, weights.of_no_job(database, unnamed("models", ModelRow.id)))
+    folders += weights.of_lost_runs(database, blobs.stored("models") if knows_any else (), before)
     for folder in folders:
         blobs.delete_folder(folder)
     contents = unnamed("content", DatasetRow.sha256)

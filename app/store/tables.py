@@ -241,7 +241,8 @@ class ModelRow(Row):
     """A trained network with its preprocessing; the weights are a blob. One without a job was uploaded.
 
     `versions` are the weights that are kept of the best and of the latest epoch, `exports` what the check of each file found, by
-    its name, and `training` how it was trained: it outlives the job.
+    its name, and `training` how it was trained: it outlives the job. `files_of_run` is the run whose files it has, where each run's
+    have keys of their own.
     """
 
     __tablename__ = "models"
@@ -262,6 +263,7 @@ class ModelRow(Row):
     receipt: Mapped[Json | None]
     sha256: Mapped[str]
     size_bytes: Mapped[int]
+    files_of_run: Mapped[int | None]
     versions: Mapped[Json | None]
     exports: Mapped[Json | None]
     dataset_sha256: Mapped[str | None]
