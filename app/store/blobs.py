@@ -24,8 +24,9 @@ class Blobs:
         folder: Where they are; made if it is not there.
     """
 
-    # Whether what is staged is there under its keys at once, which then must be nobody else's.
-    stores_what_is_staged = False
+    # Whether they are in a store that machines share. What is staged is then there under its keys at once: they must be
+    # nobody else's.
+    are_shared = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -131,7 +132,7 @@ class Blobs:
         self.path(key).unlink(missing_ok=True)
 
     def discard(self, key: str) -> None:
-        """Remove a blob that was not saved."""
+        """Remove a blob that was not saved, or all that a store has below its key."""
         self.path(key).unlink(missing_ok=True)
 
     def delete_folder(self, folder: str) -> None:
@@ -264,6 +265,17 @@ class Growing(NewBlob):
         self._file.flush()
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @contextmanager
+    def saved(self) -> Iterator[Callable[[object], None]]:
+        """Have the bytes so far survive a power cut; give what is left to do in the transaction that says so."""
+        self.sync()
+        yield lambda _: None
+
+    @contextmanager
+    def whole(self) -> Iterator[NewBlob]:
+        """Give all bytes."""
+        yield self
 
     def close(self) -> None:
         """Let another writer have it."""

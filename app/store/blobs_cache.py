@@ -5,6 +5,7 @@ last used. A file without a note is somebody's work that is not in the store yet
 """
 
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -70,6 +71,10 @@ class Cache:
     def forget(self, key: str) -> None:
         """Drop the note: the file is no copy any more."""
         (self._notes / key).unlink(missing_ok=True)
+
+    def forget_all(self, folder: str) -> None:
+        """Drop the notes of a folder."""
+        shutil.rmtree(self._notes / folder, ignore_errors=True)
 
     def make_room(self, n_bytes: int) -> None:
         """Remove the copies that were used longest ago, now that so many bytes have come, if there are too many."""

@@ -31,7 +31,7 @@ class RemoteBlobs(Blobs):
         max_copies_bytes: Most copies that the folder keeps.
     """
 
-    stores_what_is_staged = True
+    are_shared = True
 
     def __init__(self, folder: Path, bucket: Bucket, max_copies_bytes: int) -> None:
         super().__init__(folder)
@@ -106,11 +106,18 @@ class RemoteBlobs(Blobs):
 
         def delete_all() -> None:
             for key, _ in self._bucket.stored(folder):
-                self._cache.forget(key)
                 self._bucket.delete(key)
 
+        self._cache.forget_all(folder)
         super().delete_folder(folder)
         self._remove_or_leave(folder, delete_all)
+
+    def discard(self, key: str) -> None:
+        """Remove all that is below a key, or a file here."""
+        if self.path(key).is_file():
+            super().discard(key)
+        else:
+            self.delete_folder(key)
 
     def stored(self, folder: str) -> Iterator[tuple[str, float]]:
         """Give the keys of a folder of the bucket, and when each was stored."""

@@ -75,7 +75,7 @@ class DatasetRow(Row):
 
 
 class UploadRow(Row):
-    """A dataset that is being sent in pieces; the bytes that came so far are a blob."""
+    """A dataset that is being sent in pieces; the bytes that came so far are a blob, or one for each piece in a bucket."""
 
     __tablename__ = "uploads"
 
@@ -95,6 +95,18 @@ class UploadRow(Row):
     expires_at: Mapped[datetime]
 
     __table_args__ = (Index("ix_uploads_owner_id", "owner", "id"), Index("ix_uploads_expires_at", "expires_at"))
+
+
+class UploadPieceRow(Row):
+    """Some bytes of an upload, as an object of a bucket; they start where the piece before ends."""
+
+    __tablename__ = "upload_pieces"
+
+    upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
+    start: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    size_bytes: Mapped[int]
+    sha256: Mapped[str]
+    key: Mapped[str]
 
 
 class JobRow(Row):

@@ -75,7 +75,7 @@ def stage_weights(
     stopping = training.early_stopping
     own = Which.BEST if stopping is not None and stopping.restore_best and best is not None else Which.LATEST
     model_id = weights.model_of(job.id)
-    run = job.run if blobs.stores_what_is_staged else None
+    run = job.run if blobs.are_shared else None
     folder = weights.folder(model_id, run)
     differ = _differ(state)
     stored: dict[Which, Summary] = {}
