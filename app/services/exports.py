@@ -16,7 +16,6 @@ from app.services.installation import Installation
 from app.services.specs import network_spec
 from app.store import contents, weights
 from app.store import models as store
-from app.store.hashes import Hashes
 from app.store.tables import ModelRow
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ class _Stored:
     sha256: str
 
 
-_hashes = Hashes()
 _one_at_a_time = threading.Lock()
 
 
@@ -116,7 +114,7 @@ def _ready(installation: Installation, row: ModelRow, format: WeightsFormat, whi
         path = installation.blobs.get(f"{weights.files_of(row)}/{name}", sha256=record["sha256"])
     except DamagedFile:
         return None
-    if _hashes.of(path) != record["sha256"]:
+    if installation.blobs.hashes.of(path) != record["sha256"]:
         return None
     suffix = "" if which is None else f".{which}"
     return WeightsFile(path, record["sha256"], f"{_file_name(row)}{suffix}.{format}")

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.errors import TooLarge
+from app.store.hashes import Hashes
 
 # The first part of every key: folders that are made, and on disk, before anything is put into them, and never removed.
 KINDS = ("content", "datasets", "models", "uploads")
 
 
 class Blobs:
-    """The files below one folder, each under a key such as `datasets/ds_…/content`.
+    """The files below one folder, each under a key such as `datasets/ds_…/content`. What was computed of their hashes is kept.
 
     Args:
         folder: Where they are; made if it is not there.
@@ -30,6 +31,7 @@ class Blobs:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.hashes = Hashes()
         self.parts = folder / "parts"
         for made in (self.parts, *map(self.path, KINDS)):
             made.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ class RemoteBlobs(Blobs):
     def __init__(self, folder: Path, bucket: Bucket, max_copies_bytes: int) -> None:
         super().__init__(folder)
         self._bucket = bucket
-        self._cache = Cache(folder, max_copies_bytes)
+        self._cache = Cache(folder, max_copies_bytes, self.hashes)
         self._locks = [threading.Lock() for _ in range(LOCKS)]
 
     def get(self, key: str, *, sha256: str | None = None) -> Path:
@@ -50,7 +50,7 @@ class RemoteBlobs(Blobs):
     def save(self, key: str, *, sha256: str | None = None, written_as: str | None = None) -> None:
         """Put a blob into the bucket."""
         path = self.path(written_as or key)
-        digest = sha256 or self._cache.hash_file(path)
+        digest = sha256 or self._hash_file(path)
         self._bucket.put(key, path, digest)
         if written_as is None:
             self._cache.note(key, digest)
@@ -146,7 +146,7 @@ class RemoteBlobs(Blobs):
     def _drop_damaged(self, key: str, sha256: str | None) -> None:
         """Of what the bucket has not, a file that has other bytes than it should is no blob, either."""
         wanted, path = sha256 or self._cache.hash_of(key), self.path(key)
-        if wanted is not None and path.exists() and self._cache.hash_file(path) != wanted:
+        if wanted is not None and path.exists() and self._hash_file(path) != wanted:
             log.error("%s is not in the bucket, and the copy here is damaged", key)
             self._cache.forget(key)
             path.unlink(missing_ok=True)
@@ -158,3 +158,10 @@ class RemoteBlobs(Blobs):
             remove()
         except (BlobsAway, FileNotFoundError) as error:
             log.warning("%s is left to be swept: %s", key, error)
+
+    def _hash_file(self, path: Path) -> str:
+        """Give the SHA-256 of a file that is there."""
+        sha256 = self.hashes.of(path)
+        if sha256 is None:
+            raise FileNotFoundError(path)
+        return sha256
