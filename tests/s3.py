@@ -16,6 +16,7 @@ import httpx
 from sqlalchemy import select
 
 from app.store import weights
+from app.store.blobs_bucket import MARK
 from app.store.session import Database
 from app.store.tables import ModelRow
 from tests.service import ROOT, Service, fresh_database
@@ -144,12 +145,12 @@ class Store:
         self._process.wait()
 
     def objects(self) -> set[str]:
-        """Give the keys of all objects, without the prefix."""
+        """Give the keys of all objects but the mark, without the prefix."""
         answer = self._http.get(f"/{BUCKET}", params={"list-type": "2"})
         assert answer.status_code == 200, answer.text
         found = re.findall(r"<Key>([^<]+)</Key>", answer.text)
         assert all(key.startswith(f"{PREFIX}/") for key in found)
-        return {key.removeprefix(f"{PREFIX}/") for key in found}
+        return {key.removeprefix(f"{PREFIX}/") for key in found if not key.endswith(f"/{MARK}")}
 
     def content(self, key: str) -> bytes:
         answer = self._http.get(f"/{BUCKET}/{PREFIX}/{key}")

@@ -39,6 +39,14 @@ class Blobs:
             with suppress(PermissionError):  # a folder above ours, which somebody else made
                 sync_folder(made)
 
+    def claim(self, identity: str) -> None:
+        """See that a store is of the database with this identity, and no other's; a folder is not asked.
+
+        Raises:
+            WrongStore: It is another one's.
+            BlobsAway: It does not answer.
+        """
+
     def path(self, key: str) -> Path:
         """Where this machine keeps the blob `key`, or is to write it."""
         return self.folder / key

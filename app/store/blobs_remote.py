@@ -13,9 +13,9 @@ from pathlib import Path
 
 from app.errors import DamagedFile
 from app.store.blobs import Blobs
-from app.store.blobs_bucket import Bucket
+from app.store.blobs_bucket import MARK, Bucket
 from app.store.blobs_cache import Cache
-from app.store.faults import BlobsAway
+from app.store.faults import BlobsAway, WrongStore
 
 LOCKS = 64
 
@@ -29,15 +29,30 @@ class RemoteBlobs(Blobs):
         folder: This machine's; several of its processes may share it.
         bucket: Where the blobs are.
         max_copies_bytes: Most copies that the folder keeps.
+        owner: Gives the identity of the database whose the bucket has to be before it is changed; None: anybody's.
     """
 
     are_shared = True
 
-    def __init__(self, folder: Path, bucket: Bucket, max_copies_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, bucket: Bucket, max_copies_bytes: int, owner: Callable[[], str] | None = None
+    ) -> None:
         super().__init__(folder)
+        self._owner = owner
+        self._is_ours = owner is None
         self._bucket = bucket
         self._cache = Cache(folder, max_copies_bytes, self.hashes)
         self._locks = [threading.Lock() for _ in range(LOCKS)]
+
+    def claim(self, identity: str) -> None:
+        """See that the bucket is of the database with this identity; mark it so if it has no mark."""
+        if self._bucket.mark(identity) != identity:
+            raise WrongStore(
+                f"The files in {self._bucket.url} are another database's: so its object `{MARK}` says. Set DESCENT_DATABASE_URL to "
+                "that database, or DESCENT_BLOBS_URL to another bucket or prefix. If that database is gone for good, remove the "
+                f"object `{MARK}`: the next start makes the files this database's, and removes those it does not know of."
+            )
+        self._is_ours = True
 
     def get(self, key: str, *, sha256: str | None = None) -> Path:
         """Give a copy that is whole, fetched if need be. It may be opened in the next minutes."""
@@ -51,6 +66,7 @@ class RemoteBlobs(Blobs):
         """Put a blob into the bucket."""
         path = self.path(written_as or key)
         digest = sha256 or self._hash_file(path)
+        self._see_that_it_is_ours()
         self._bucket.put(key, path, digest)
         if written_as is None:
             self._cache.note(key, digest)
@@ -60,6 +76,7 @@ class RemoteBlobs(Blobs):
         """See that what was saved is still in the bucket; from now on, what has this key here is a copy."""
         path = self.path(written_as)
         size_bytes = path.stat().st_size
+        self._see_that_it_is_ours()
         if self._bucket.size_of(key) != size_bytes:
             self._bucket.put(key, path, sha256)
         self._cache.note(key, sha256)
@@ -72,6 +89,7 @@ class RemoteBlobs(Blobs):
         If it is not called they are removed. If it is, and what comes after fails, they are left to be swept: of a commit that
         was cut off nobody knows whether it was done.
         """
+        self._see_that_it_is_ours()
         put: list[str] = []
         stay = False
 
@@ -151,10 +169,15 @@ class RemoteBlobs(Blobs):
             self._cache.forget(key)
             path.unlink(missing_ok=True)
 
+    def _see_that_it_is_ours(self) -> None:
+        if not self._is_ours and self._owner is not None:
+            self.claim(self._owner())
+
     def _remove_or_leave(self, key: str, remove: Callable[[], None]) -> None:
         try:
             if self._bucket.has_just_failed:
                 raise BlobsAway("the bucket has just failed")
+            self._see_that_it_is_ours()
             remove()
         except (BlobsAway, FileNotFoundError) as error:
             log.warning("%s is left to be swept: %s", key, error)

@@ -54,6 +54,14 @@ class Row(DeclarativeBase):
     }
 
 
+class IdentityRow(Row):
+    """What this database is told from others by. There is one row, which is never changed."""
+
+    __tablename__ = "identity"
+
+    value: Mapped[str] = mapped_column(primary_key=True)
+
+
 class DatasetRow(Row):
     """A stored upload; its bytes and the table read from them are blobs."""
 

@@ -12,6 +12,7 @@ import pytest
 
 from app.settings import Settings
 from app.store import contents
+from app.store.blobs_bucket import MARK
 from app.store.blobs_by_url import open_blobs
 from app.store.session import Database
 from tests.crash.test_outside import JOB, RESTARTS, SLOW, outcome, until
@@ -214,10 +215,11 @@ def test_equal_bytes_uploaded_on_two_machines_while_their_last_dataset_is_delete
 def test_a_database_that_knows_of_nothing_sweeps_no_bucket(
     both: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is more likely that it is the wrong one than that all was deleted."""
+    """It is more likely that it is the wrong one than that all was deleted, also if the bucket has lost its mark."""
     both.api.start_api()
     made = both.api.upload(table("kept"), "kept.csv")
     before = both.store.objects()
+    both.store.remove(MARK)
     with machines(tmp_path / "stranger", both.store) as stranger:
         stranger.api.start_api()
         assert sweep(stranger, tmp_path, monkeypatch) == 0

@@ -1,8 +1,10 @@
-"""What machines have to know of each other's files in a bucket: whose files a model has, and what uploads are made of.
+"""What has to be known of files in a bucket: whose they are, which run's a model has, and what uploads are made of.
 
 Revision ID: 0011
 Revises: 0010
 """
+
+import secrets
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +16,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column, which is null for the models that are there: their files have no run in their keys; and the table."""
+    """Add the column, which is null for the models that are there: their files have no run in their keys; and the tables."""
     op.add_column("models", sa.Column("files_of_run", sa.BigInteger))
     op.create_table(
         "upload_pieces",
@@ -24,9 +26,12 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String, nullable=False),
         sa.Column("key", sa.String, nullable=False),
     )
+    identity = op.create_table("identity", sa.Column("value", sa.String, primary_key=True))
+    op.bulk_insert(identity, [{"value": secrets.token_hex(16)}])
 
 
 def downgrade() -> None:
     """Drop them, and with them the knowledge where the weights are that a bucket took since."""
+    op.drop_table("identity")
     op.drop_table("upload_pieces")
     op.drop_column("models", "files_of_run")
