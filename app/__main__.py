@@ -14,6 +14,10 @@ from app.api.connection import Connection
 from app.main import create_app
 from app.migrate import migrate_all
 from app.settings import Settings, settings
+from app.store.blobs_by_url import open_blobs
+from app.store.faults import WrongStore
+from app.store.identity import claim_at_start
+from app.store.session import Database
 
 WORKER_ENDS_WITHIN_S = 10.0
 RESTART_AFTER_S = 1.0
@@ -95,6 +99,14 @@ def main() -> int:
     configured = settings()
     configured.data_dir.mkdir(parents=True, exist_ok=True)
     migrate_all(configured)
+    database = Database(configured.database)
+    try:
+        claim_at_start(database, open_blobs(configured))
+    except WrongStore as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    finally:
+        database.dispose()
     worker = Worker()
     server = Server(configured)
     try:

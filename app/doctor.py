@@ -11,6 +11,7 @@ from typing import Any
 
 from app.queue.life import workers_alive
 from app.settings import GIB, Settings, settings
+from app.store import identity
 from app.store.faults import DATABASE_DOWN, BlobsAway
 from app.store.schema import is_current
 from app.store.session import Database
@@ -65,26 +66,38 @@ def database(configured: Settings) -> Finding:
 def blobs(configured: Settings) -> Finding:
     """Whether files can be written."""
     if configured.bucket is not None:
-        return _bucket(*configured.bucket)
+        return _bucket(configured, *configured.bucket)
     folder = configured.blob_dir
     if not folder.exists():
         return None, f"none yet in {folder}", "The folder is made by `descent serve`."
     return os.access(folder, os.W_OK), f"{folder} can be written", f"Give this user the right to write to {folder}."
 
 
-def _bucket(name: str, prefix: str) -> Finding:
-    """Whether objects can be written, read and removed."""
-    from app.store.blobs_bucket import examine  # only now: its package may be what is missing
+def _bucket(configured: Settings, name: str, prefix: str) -> Finding:
+    """Whether objects can be written, read and removed, and are this database's."""
+    from app.store.blobs_bucket import MARK, Bucket, examine  # only now: its package may be what is missing
 
     try:
         examine(name, prefix)
+        marked = Bucket(name, prefix).marked()
     except (BlobsAway, ValueError) as error:
         said = str(error)
         if "NoSuchBucket" in said:
             return False, f"there is no bucket {name}", "Make the bucket, or mend DESCENT_BLOBS_URL."
         helps = "Mend AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION or AWS_ENDPOINT_URL, or what the key may do."
         return False, f"bucket {name} cannot be used: {said}", helps
+    if marked is not None and database(configured)[0] is True and marked != _identity(configured):
+        helps = f"Mend DESCENT_BLOBS_URL or DESCENT_DATABASE_URL; its object `{MARK}` is another database's."
+        return False, f"bucket {name} holds the files of another database", helps
     return True, f"bucket {name} can be written and read", ""
+
+
+def _identity(configured: Settings) -> str:
+    opened = Database(configured.database)
+    try:
+        return identity.of(opened)
+    finally:
+        opened.dispose()
 
 
 def workers(configured: Settings) -> Finding:

@@ -31,6 +31,7 @@ from app.api.shared import SharedReads
 from app.services.installation import Installation
 from app.services.sweeping import Sweeper
 from app.settings import Settings, settings
+from app.store.identity import claim_at_start
 from engine import __version__
 
 WEB = Path(__file__).parent / "web"
@@ -42,6 +43,7 @@ def create_app(configured: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         installation = Installation.open(configured)
+        claim_at_start(installation.database, installation.blobs)
         app.state.installation = installation
         app.state.shared_jobs = SharedReads()
         sweeper = Sweeper(installation)

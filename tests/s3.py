@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy import select
 
+from app.store import weights
+from app.store.blobs_bucket import MARK
+from app.store.session import Database
+from app.store.tables import ModelRow
 from tests.service import ROOT, Service, fresh_database
 
 SERVER = os.environ.get("TEST_S3_SERVER", str(ROOT / ".venv-s3" / "bin" / "moto_server"))
@@ -24,13 +29,17 @@ READY_WITHIN_S = 60
 
 
 class Line:
-    """Passes bytes on to a port of this machine, and counts them. Cut, it drops every connection and refuses new ones."""
+    """Passes bytes on to a port of this machine, and counts them. Cut, it drops every connection and refuses new ones.
+
+    `wait_s` is how long each 64 KiB, or what comes at once, is kept back.
+    """
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._listener = _listen(0)
         self.port = int(self._listener.getsockname()[1])
         self.n_bytes = 0
+        self.wait_s = 0.0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self.restore()
@@ -73,6 +82,7 @@ class Line:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while piece := source.recv(65536):
+                time.sleep(self.wait_s)
                 target.sendall(piece)
                 self.n_bytes += len(piece)
         for one in (source, target):
@@ -135,12 +145,12 @@ class Store:
         self._process.wait()
 
     def objects(self) -> set[str]:
-        """Give the keys of all objects, without the prefix."""
+        """Give the keys of all objects but the mark, without the prefix."""
         answer = self._http.get(f"/{BUCKET}", params={"list-type": "2"})
         assert answer.status_code == 200, answer.text
         found = re.findall(r"<Key>([^<]+)</Key>", answer.text)
         assert all(key.startswith(f"{PREFIX}/") for key in found)
-        return {key.removeprefix(f"{PREFIX}/") for key in found}
+        return {key.removeprefix(f"{PREFIX}/") for key in found if not key.endswith(f"/{MARK}")}
 
     def content(self, key: str) -> bytes:
         answer = self._http.get(f"/{BUCKET}/{PREFIX}/{key}")
@@ -222,3 +232,25 @@ def machines(folder: Path, store: Store, **settings: Any) -> Iterator[Machines]:
             yield both
         finally:
             both.close()
+
+
+def objects_named(service: Service) -> set[str]:
+    """Give the keys of the objects that the datasets and models of a service need."""
+    datasets = service.http.get("/v1/datasets", params={"limit": 100}).json()["items"]
+    database = Database(service.environment["DESCENT_DATABASE_URL"])
+    try:
+        with database.reading() as session:
+            models = list(session.scalars(select(ModelRow)))
+    finally:
+        database.dispose()
+    return {
+        *(f"content/{one['sha256']}" for one in datasets),
+        *(f"datasets/{one['id']}/table.arrow" for one in datasets),
+        *(f"{weights.files_of(one)}/weights.npz" for one in models),
+        *(
+            f"{weights.files_of(one)}/{which}.npz"
+            for one in models
+            for which, version in (one.versions or {}).items()
+            if version["sha256"] != one.sha256
+        ),
+    }

@@ -14,9 +14,8 @@ from app.errors import DamagedFile, ExportFailed, NotFound, Unavailable
 from app.exports.process import Exported, Order
 from app.services.installation import Installation
 from app.services.specs import network_spec
-from app.store import contents
+from app.store import contents, weights
 from app.store import models as store
-from app.store.hashes import Hashes
 from app.store.tables import ModelRow
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ class _Stored:
     sha256: str
 
 
-_hashes = Hashes()
 _one_at_a_time = threading.Lock()
 
 
@@ -113,10 +111,10 @@ def _ready(installation: Installation, row: ModelRow, format: WeightsFormat, whi
     if record is None or not record["ok"]:
         return None
     try:
-        path = installation.blobs.get(f"models/{row.id}/{name}", sha256=record["sha256"])
+        path = installation.blobs.get(f"{weights.files_of(row)}/{name}", sha256=record["sha256"])
     except DamagedFile:
         return None
-    if _hashes.of(path) != record["sha256"]:
+    if installation.blobs.hashes.of(path) != record["sha256"]:
         return None
     suffix = "" if which is None else f".{which}"
     return WeightsFile(path, record["sha256"], f"{_file_name(row)}{suffix}.{format}")
@@ -131,10 +129,10 @@ def _file_name(row: ModelRow) -> str:
 def _export(installation: Installation, row: ModelRow, stored: _Stored, format: WeightsFormat) -> None:
     """Write and check a file, and note what was found. A file that is not right leaves nothing but the note."""
     try:
-        npz = installation.blobs.get(f"models/{row.id}/{stored.stem}.npz", sha256=stored.sha256)
+        npz = installation.blobs.get(f"{weights.files_of(row)}/{stored.stem}.npz", sha256=stored.sha256)
     except DamagedFile as error:
         raise ExportFailed(error.detail) from None
-    key = f"models/{row.id}/{stored.stem}.{format}"
+    key = f"{weights.files_of(row)}/{stored.stem}.{format}"
     target = installation.blobs.path(key)
     if not npz.exists():
         raise ExportFailed("The stored weights are not there any more.")
@@ -153,7 +151,7 @@ def _export(installation: Installation, row: ModelRow, stored: _Stored, format: 
     with installation.database.transaction() as session:
         is_there = store.note_export(session, row, target.name, record)
     if not is_there and target != npz:  # the model was deleted meanwhile
-        installation.blobs.delete_folder(f"models/{row.id}")
+        installation.blobs.delete_folder(weights.all_of(row.id))
     refuse_wrong(checked, format, row.id)
 
 
@@ -193,4 +191,4 @@ def versions(row: ModelRow) -> Versions | None:
 
 def delete_files(installation: Installation, row: ModelRow) -> None:
     """Remove what is stored of a model."""
-    installation.blobs.delete_folder(f"models/{row.id}")
+    installation.blobs.delete_folder(weights.all_of(row.id))

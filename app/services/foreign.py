@@ -20,6 +20,7 @@ from app.services.installation import Installation, now
 from app.services.once import Answer, RequestKey, once, replay
 from app.services.specs import network_spec, resolved_network
 from app.settings import Settings
+from app.store import weights as stored_weights
 from app.store.ids import new_id
 from app.store.session import Session
 from app.store.tables import ModelRow
@@ -56,7 +57,7 @@ def create(installation: Installation, request: RequestKey, model: ModelCreate, 
         return earlier
     with _one_at_a_time:
         row, content = _check(installation.settings, request.owner, model, file)
-    key = f"models/{row.id}/weights.npz"
+    key = f"{stored_weights.files_of(row)}/weights.npz"
     installation.blobs.put(key, content)
     kept = False
     try:
@@ -65,7 +66,7 @@ def create(installation: Installation, request: RequestKey, model: ModelCreate, 
         kept = not answer.replayed
     finally:
         if not kept:
-            installation.blobs.delete_folder(f"models/{row.id}")
+            installation.blobs.delete_folder(stored_weights.all_of(row.id))
     return answer
 
 

@@ -42,7 +42,7 @@ class Installation:
         return cls(
             settings=settings,
             database=database,
-            blobs=open_blobs(settings),
+            blobs=open_blobs(settings, database),
             queue=JobQueue(database),
             uploads=reader(),
             tables=reader(),

@@ -18,6 +18,7 @@ from app.services import exports
 from app.services.installation import Installation
 from app.services.specs import network_spec
 from app.store import models as store
+from app.store import weights
 from app.store.session import Session
 from app.store.tables import ModelRow
 from app.tables.fitted import FittedPreprocessing
@@ -192,4 +193,4 @@ def describe(row: ModelRow) -> Model:
 
 def npz_path(installation: Installation, row: ModelRow) -> Path:
     """Give the file of a model's own weights."""
-    return installation.blobs.get(f"models/{row.id}/weights.npz", sha256=row.sha256)
+    return installation.blobs.get(f"{weights.files_of(row)}/weights.npz", sha256=row.sha256)

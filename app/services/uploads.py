@@ -1,7 +1,10 @@
 """Datasets that are sent in pieces: a row that says how far they have come, and a file that grows."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 from app.contract.datasets import Dataset, Format, Header, Kind
 from app.contract.uploads import Upload, UploadCreate
@@ -19,8 +22,9 @@ from app.services import datasets
 from app.services.installation import Installation, now
 from app.services.once import Answer, RequestKey, once
 from app.store import uploads as store
-from app.store.blobs import Busy, Growing
+from app.store.blobs import Busy, Growing, NewBlob
 from app.store.ids import new_id
+from app.store.pieces import Pieces
 from app.store.session import Session
 from app.store.tables import UploadRow
 from app.tables.summary import ReadOptions
@@ -61,7 +65,8 @@ def create(
             created_at=now(),
             expires_at=now() + timedelta(hours=installation.settings.upload_hours),
         )
-        installation.blobs.start(_key(row.id))
+        if not installation.blobs.are_shared:
+            installation.blobs.start(_key(row.id))
         session.add(row)
         session.flush()
         return row.id, Upload.model_validate(row)
@@ -81,10 +86,10 @@ class Piece:
     Args:
         installation: Where the upload is.
         row: The upload, as it was when the piece began.
-        file: Its bytes, with us as their only writer.
+        file: Its bytes. In a folder we are their only writer; in a bucket the first one to save is.
     """
 
-    def __init__(self, installation: Installation, row: UploadRow, file: Growing) -> None:
+    def __init__(self, installation: Installation, row: UploadRow, file: Growing | Pieces) -> None:
         self._installation = installation
         self._row = row
         self._file = file
@@ -104,12 +109,14 @@ class Piece:
 
         Raises:
             NotFound: The upload was deleted.
+            UploadBusy: Another request changed it.
         """
-        start, end = self._saved, self._file.sync()
-        with self._installation.database.transaction() as session:
+        start, end = self._saved, self._file.size_bytes
+        with _not_busy(), self._file.saved() as add, self._installation.database.transaction() as session:
             row = _find(session, self._row.owner, self._row.id)
             if start < end and not store.advance(session, row.id, start, end):
-                raise UploadBusy("The upload was changed by another request; ask how far it has come.")
+                raise Busy
+            add(session)
             session.refresh(row)
             saved = Upload.model_validate(row)
         self._saved = end
@@ -161,8 +168,10 @@ def complete(installation: Installation, owner: str, upload_id: str) -> Answer:
             return replace(Answer.of(made.id, made), replayed=True)
     row, file = _open(installation, owner, upload_id)
     try:
-        _check_bytes(row, file)
-        dataset = _make_dataset(installation, row, file)
+        _check_size_bytes(row)
+        with _not_busy(), file.whole() as blob:
+            _check_bytes(row, blob)
+            dataset = _make_dataset(installation, row, blob)
     finally:
         file.close()
     installation.blobs.discard(_key(row.id))
@@ -197,24 +206,26 @@ def _find(session: Session, owner: str, upload_id: str, *, lock: bool = False) -
     return row
 
 
-def _find_open(session: Session, owner: str, upload_id: str) -> UploadRow:
-    row = _find(session, owner, upload_id)
+def _find_open(session: Session, owner: str, upload_id: str, *, lock: bool = False) -> UploadRow:
+    row = _find(session, owner, upload_id, lock=lock)
     if row.dataset_id is not None:
         raise UploadComplete("The upload is complete; it takes no more bytes.")
     return row
 
 
-def _open(installation: Installation, owner: str, upload_id: str) -> tuple[UploadRow, Growing]:
-    """Give an upload and its file, with us as the only writer; close the file in any case."""
+def _open(installation: Installation, owner: str, upload_id: str) -> tuple[UploadRow, Growing | Pieces]:
+    """Give an upload and its bytes; close them in any case. In a folder, we are their only writer from now on."""
     with installation.database.reading() as session:
         row = _find_open(session, owner, upload_id)
-    try:
-        file = Growing(installation.blobs.path(_key(row.id)))
-    except (Busy, FileNotFoundError):
-        raise UploadBusy("Another request is changing the upload; ask how far it has come.") from None
+    file: Growing | Pieces
+    if installation.blobs.are_shared:
+        file = Pieces(installation.database, installation.blobs, row.id)
+    else:
+        with _not_busy():
+            file = _growing(installation.blobs.path(_key(row.id)))
     try:
         with installation.database.reading() as session:
-            row = _find_open(session, owner, upload_id)  # again: nobody else changes it from now on
+            row = _find_open(session, owner, upload_id)  # again: now nobody else changes the file
         most = installation.settings.max_dataset_bytes
         file.go_on(row.offset, most if row.size_bytes is None else min(row.size_bytes, most))
     except BaseException:
@@ -223,23 +234,43 @@ def _open(installation: Installation, owner: str, upload_id: str) -> tuple[Uploa
     return row, file
 
 
+def _growing(path: Path) -> Growing:
+    try:
+        return Growing(path)
+    except FileNotFoundError:
+        raise Busy from None  # it was completed or deleted just now
+
+
+@contextmanager
+def _not_busy() -> Iterator[None]:
+    """Tell of another request that changes the upload."""
+    try:
+        yield
+    except Busy:
+        raise UploadBusy("Another request is changing the upload; ask how far it has come.") from None
+
+
 def _check_size(fields: UploadCreate, most: int) -> None:
     if fields.size_bytes is not None and fields.size_bytes > most:
         message = f"At most {most:,} bytes are accepted here."
         raise TooLarge(message, [Fault("/size_bytes", message, "too_large")])
 
 
-def _check_bytes(row: UploadRow, file: Growing) -> None:
-    """Refuse to make a dataset of bytes that are not the announced ones."""
+def _check_size_bytes(row: UploadRow) -> None:
+    """Refuse to make a dataset of fewer bytes than were announced."""
     if row.size_bytes is not None and row.offset != row.size_bytes:
         message = f"{row.offset} of {row.size_bytes} bytes have come."
         raise InvalidRequest(message, [Fault("/size_bytes", message, "incomplete")], code="incomplete_upload")
+
+
+def _check_bytes(row: UploadRow, file: NewBlob) -> None:
+    """Refuse to make a dataset of bytes that are not the announced ones."""
     if row.sha256 is not None and row.sha256 != file.sha256:
         message = f"The bytes have the hash {file.sha256}, and {row.sha256} was announced."
         raise InvalidRequest(message, [Fault("/sha256", message, "wrong_hash")], code="wrong_hash")
 
 
-def _make_dataset(installation: Installation, row: UploadRow, file: Growing) -> Dataset:
+def _make_dataset(installation: Installation, row: UploadRow, file: NewBlob) -> Dataset:
     made = datasets.store_files(
         installation,
         row.owner,
@@ -252,7 +283,9 @@ def _make_dataset(installation: Installation, row: UploadRow, file: Growing) -> 
     )
     try:
         with installation.database.transaction() as session:
-            upload = _find(session, row.owner, row.id, lock=True)
+            upload = _find_open(session, row.owner, row.id, lock=True)
+            if upload.offset != row.offset:
+                raise Busy
             dataset = datasets.add(installation, session, made)
             upload.dataset_id = dataset.id
     except BaseException:

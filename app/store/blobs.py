@@ -12,26 +12,40 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.errors import TooLarge
+from app.store.hashes import Hashes
 
 # The first part of every key: folders that are made, and on disk, before anything is put into them, and never removed.
 KINDS = ("content", "datasets", "models", "uploads")
 
 
 class Blobs:
-    """The files below one folder, each under a key such as `datasets/ds_…/content`.
+    """The files below one folder, each under a key such as `datasets/ds_…/content`. What was computed of their hashes is kept.
 
     Args:
         folder: Where they are; made if it is not there.
     """
 
+    # Whether they are in a store that machines share. What is staged is then there under its keys at once: they must be
+    # nobody else's.
+    are_shared = False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.hashes = Hashes()
         self.parts = folder / "parts"
         for made in (self.parts, *map(self.path, KINDS)):
             made.mkdir(parents=True, exist_ok=True)
         for made in (folder, folder.parent, folder.parent.parent):
             with suppress(PermissionError):  # a folder above ours, which somebody else made
                 sync_folder(made)
+
+    def claim(self, identity: str) -> None:
+        """See that a store is of the database with this identity, and no other's; a folder is not asked.
+
+        Raises:
+            WrongStore: It is another one's.
+            BlobsAway: It does not answer.
+        """
 
     def path(self, key: str) -> Path:
         """Where this machine keeps the blob `key`, or is to write it."""
@@ -128,7 +142,7 @@ class Blobs:
         self.path(key).unlink(missing_ok=True)
 
     def discard(self, key: str) -> None:
-        """Remove a blob that was not saved."""
+        """Remove a blob that was not saved, or all that a store has below its key."""
         self.path(key).unlink(missing_ok=True)
 
     def delete_folder(self, folder: str) -> None:
@@ -261,6 +275,17 @@ class Growing(NewBlob):
         self._file.flush()
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @contextmanager
+    def saved(self) -> Iterator[Callable[[object], None]]:
+        """Have the bytes so far survive a power cut; give what is left to do in the transaction that says so."""
+        self.sync()
+        yield lambda _: None
+
+    @contextmanager
+    def whole(self) -> Iterator[NewBlob]:
+        """Give all bytes."""
+        yield self
 
     def close(self) -> None:
         """Let another writer have it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store
 
 from app.store.faults import BlobsAway
@@ -28,7 +28,10 @@ MOST_PARTS = 9_000  # S3 takes 10,000
 CONNECT_S, ASK_S, TRANSFER_S = 3, 10, 30
 RETRIES, RETRY_S = 2, 10
 JUST_S = 5
+NO_BUCKET = "NoSuchBucket"
+NO_CONDITIONS = "NotImplemented"
 HASH = "sha256"
+MARK = "belongs-to"
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
@@ -43,6 +46,7 @@ class Bucket:
     """
 
     def __init__(self, name: str, prefix: str) -> None:
+        self.url = "/".join(("s3:/", name, *filter(None, [prefix])))
         self._questions = _open(name, prefix, ASK_S)
         self._transfers = _open(name, prefix, TRANSFER_S)
         self._failed_at = -inf
@@ -108,13 +112,43 @@ class Bucket:
                 for one in some:
                     yield one["path"], one["last_modified"].timestamp()
 
+    def mark(self, text: str) -> str:
+        """Mark the bucket, unless it is marked already; give what it is marked with."""
+        found = self.marked()
+        if found is None:
+            with self._told():
+                self._put_mark(text.encode())
+            # Not what was put: of two at once, a store that knows of no conditions keeps the last one.
+            found = self.marked()
+        if found is None:
+            raise BlobsAway("the mark that was put into the bucket is not there")
+        return found
+
+    def _put_mark(self, content: bytes) -> None:
+        try:
+            obstore.put(self._questions, MARK, content, mode="create")
+        except AlreadyExistsError:
+            pass  # somebody else was quicker
+        except BaseError as error:
+            if NO_CONDITIONS not in str(error):
+                raise
+            obstore.put(self._questions, MARK, content)
+
+    def marked(self) -> str | None:
+        """Give what the bucket is marked with; None: it has no mark."""
+        try:
+            with self._told():
+                return bytes(obstore.get(self._questions, MARK).bytes()).decode(errors="replace")
+        except FileNotFoundError:
+            return None
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Tell what the store says as one of our errors. A bucket that is not there is no blob that is not there."""
         try:
             yield
         except (BaseError, FileNotFoundError) as error:
-            if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+            if isinstance(error, FileNotFoundError) and NO_BUCKET not in str(error):
                 raise
             self._failed_at = time.monotonic()
             raise BlobsAway(_in_short(error)) from None

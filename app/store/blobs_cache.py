@@ -5,6 +5,7 @@ last used. A file without a note is somebody's work that is not in the store yet
 """
 
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -25,13 +26,14 @@ class Cache:
     Args:
         folder: Of the files.
         max_bytes: Most bytes of all copies, those that were used in the last minutes aside.
+        hashes: Of the files, as far as they were computed.
     """
 
-    def __init__(self, folder: Path, max_bytes: int) -> None:
+    def __init__(self, folder: Path, max_bytes: int, hashes: Hashes) -> None:
         self._folder = folder
         self._notes = folder / "known"
         self._max_bytes = max_bytes
-        self._hashes = Hashes()
+        self._hashes = hashes
         self._lock = threading.Lock()
         self._until_look = 0  # bytes that may come before it is time to look how many there are
 
@@ -51,13 +53,6 @@ class Cache:
         except FileNotFoundError:
             return None
 
-    def hash_file(self, path: Path) -> str:
-        """Compute the SHA-256 of a file that is there."""
-        sha256 = self._hashes.of(path)
-        if sha256 is None:
-            raise FileNotFoundError(path)
-        return sha256
-
     def note(self, key: str, sha256: str) -> None:
         """Note that the file of this key is a copy, or will be at once."""
         note = self._notes / key
@@ -70,6 +65,10 @@ class Cache:
     def forget(self, key: str) -> None:
         """Drop the note: the file is no copy any more."""
         (self._notes / key).unlink(missing_ok=True)
+
+    def forget_all(self, folder: str) -> None:
+        """Drop the notes of a folder."""
+        shutil.rmtree(self._notes / folder, ignore_errors=True)
 
     def make_room(self, n_bytes: int) -> None:
         """Remove the copies that were used longest ago, now that so many bytes have come, if there are too many."""

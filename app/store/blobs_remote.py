@@ -13,9 +13,9 @@ from pathlib import Path
 
 from app.errors import DamagedFile
 from app.store.blobs import Blobs
-from app.store.blobs_bucket import Bucket
+from app.store.blobs_bucket import MARK, Bucket
 from app.store.blobs_cache import Cache
-from app.store.faults import BlobsAway
+from app.store.faults import BlobsAway, WrongStore
 
 LOCKS = 64
 
@@ -29,13 +29,30 @@ class RemoteBlobs(Blobs):
         folder: This machine's; several of its processes may share it.
         bucket: Where the blobs are.
         max_copies_bytes: Most copies that the folder keeps.
+        owner: Gives the identity of the database whose the bucket has to be before it is changed; None: anybody's.
     """
 
-    def __init__(self, folder: Path, bucket: Bucket, max_copies_bytes: int) -> None:
+    are_shared = True
+
+    def __init__(
+        self, folder: Path, bucket: Bucket, max_copies_bytes: int, owner: Callable[[], str] | None = None
+    ) -> None:
         super().__init__(folder)
+        self._owner = owner
+        self._is_ours = owner is None
         self._bucket = bucket
-        self._cache = Cache(folder, max_copies_bytes)
+        self._cache = Cache(folder, max_copies_bytes, self.hashes)
         self._locks = [threading.Lock() for _ in range(LOCKS)]
+
+    def claim(self, identity: str) -> None:
+        """See that the bucket is of the database with this identity; mark it so if it has no mark."""
+        if self._bucket.mark(identity) != identity:
+            raise WrongStore(
+                f"The files in {self._bucket.url} are another database's: so its object `{MARK}` says. Set DESCENT_DATABASE_URL to "
+                "that database, or DESCENT_BLOBS_URL to another bucket or prefix. If that database is gone for good, remove the "
+                f"object `{MARK}`: the next start makes the files this database's, and removes those it does not know of."
+            )
+        self._is_ours = True
 
     def get(self, key: str, *, sha256: str | None = None) -> Path:
         """Give a copy that is whole, fetched if need be. It may be opened in the next minutes."""
@@ -48,7 +65,8 @@ class RemoteBlobs(Blobs):
     def save(self, key: str, *, sha256: str | None = None, written_as: str | None = None) -> None:
         """Put a blob into the bucket."""
         path = self.path(written_as or key)
-        digest = sha256 or self._cache.hash_file(path)
+        digest = sha256 or self._hash_file(path)
+        self._see_that_it_is_ours()
         self._bucket.put(key, path, digest)
         if written_as is None:
             self._cache.note(key, digest)
@@ -58,6 +76,7 @@ class RemoteBlobs(Blobs):
         """See that what was saved is still in the bucket; from now on, what has this key here is a copy."""
         path = self.path(written_as)
         size_bytes = path.stat().st_size
+        self._see_that_it_is_ours()
         if self._bucket.size_of(key) != size_bytes:
             self._bucket.put(key, path, sha256)
         self._cache.note(key, sha256)
@@ -65,30 +84,34 @@ class RemoteBlobs(Blobs):
 
     @contextmanager
     def staged(self, contents: Iterable[tuple[str, bytes]]) -> Iterator[Callable[[], None]]:
-        """Write blobs to disk, and give what gives them their keys and puts them into the bucket, one after the other.
+        """Put blobs into the bucket, one after the other, under keys that are nobody else's; give what says that they stay.
 
-        Not before: until then another one's blobs of these keys may be the ones that a row names.
+        If it is not called they are removed. If it is, and what comes after fails, they are left to be swept: of a commit that
+        was cut off nobody knows whether it was done.
         """
-        keys: list[str] = []
+        self._see_that_it_is_ours()
+        put: list[str] = []
+        stay = False
 
-        def noted() -> Iterator[tuple[str, bytes]]:
+        def publish() -> None:
+            nonlocal stay
+            stay = True
+
+        try:
             for key, content in contents:
-                keys.append(key)
-                yield key, content
-
-        with super().staged(noted()) as place:
-
-            def publish() -> None:
-                place()
-                try:
-                    for key in keys:
-                        self.save(key)
-                except BaseException:
-                    for key in keys:
-                        self.path(key).unlink(missing_ok=True)
-                    raise
-
+                with self.writer(max_bytes=len(content)) as blob:
+                    blob.write(content)
+                    blob.flush()
+                    put.append(key)
+                    self._bucket.put(key, blob.path, blob.sha256)
+                    self._cache.note(key, blob.sha256)
+                    blob.name(self.path(key))
+                self._cache.make_room(len(content))
             yield publish
+        finally:
+            if not stay:
+                for key in put:
+                    self.delete(key)
 
     def delete(self, key: str) -> None:
         """Remove a blob. From a bucket that is away it is swept later: no row names it any more."""
@@ -101,11 +124,18 @@ class RemoteBlobs(Blobs):
 
         def delete_all() -> None:
             for key, _ in self._bucket.stored(folder):
-                self._cache.forget(key)
                 self._bucket.delete(key)
 
+        self._cache.forget_all(folder)
         super().delete_folder(folder)
         self._remove_or_leave(folder, delete_all)
+
+    def discard(self, key: str) -> None:
+        """Remove all that is below a key, or a file here."""
+        if self.path(key).is_file():
+            super().discard(key)
+        else:
+            self.delete_folder(key)
 
     def stored(self, folder: str) -> Iterator[tuple[str, float]]:
         """Give the keys of a folder of the bucket, and when each was stored."""
@@ -134,15 +164,27 @@ class RemoteBlobs(Blobs):
     def _drop_damaged(self, key: str, sha256: str | None) -> None:
         """Of what the bucket has not, a file that has other bytes than it should is no blob, either."""
         wanted, path = sha256 or self._cache.hash_of(key), self.path(key)
-        if wanted is not None and path.exists() and self._cache.hash_file(path) != wanted:
+        if wanted is not None and path.exists() and self._hash_file(path) != wanted:
             log.error("%s is not in the bucket, and the copy here is damaged", key)
             self._cache.forget(key)
             path.unlink(missing_ok=True)
+
+    def _see_that_it_is_ours(self) -> None:
+        if not self._is_ours and self._owner is not None:
+            self.claim(self._owner())
 
     def _remove_or_leave(self, key: str, remove: Callable[[], None]) -> None:
         try:
             if self._bucket.has_just_failed:
                 raise BlobsAway("the bucket has just failed")
+            self._see_that_it_is_ours()
             remove()
         except (BlobsAway, FileNotFoundError) as error:
             log.warning("%s is left to be swept: %s", key, error)
+
+    def _hash_file(self, path: Path) -> str:
+        """Give the SHA-256 of a file that is there."""
+        sha256 = self.hashes.of(path)
+        if sha256 is None:
+            raise FileNotFoundError(path)
+        return sha256

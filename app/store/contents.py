@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.store import identity, weights
 from app.store.blobs import Blobs
 from app.store.session import Database
 from app.store.tables import DatasetRow, ModelRow, UploadRow
@@ -69,8 +70,13 @@ def sweep(database: Database, blobs: Blobs, *, older_than_s: float) -> int:
     """Remove what interrupted requests left behind, if it is old enough to be nobody's work; give the number of files.
 
     The folders that workers keep among the parts are not ours. A bucket is left alone by a database that knows of nothing: it
-    is more likely another one's.
+    is more likely another one's, whose mark was lost.
+
+    Raises:
+        WrongStore: The files are another database's.
     """
+    if blobs.are_shared:
+        blobs.claim(identity.of(database))
     before = time.time() - older_than_s
     knows_any = _knows_any(database)
 
@@ -85,7 +91,8 @@ def sweep(database: Database, blobs: Blobs, *, older_than_s: float) -> int:
     for name in uploads:
         blobs.discard(f"uploads/{name}")
     folders = [f"datasets/{name}" for name in unnamed("datasets", DatasetRow.id)]
-    folders += [f"models/{name}" for name in unnamed("models", ModelRow.id)]
+    folders += map(weights.all_of, weights.of_no_job(database, unnamed("models", ModelRow.id)))
+    folders += weights.of_lost_runs(database, blobs.stored("models") if knows_any else (), before)
     for folder in folders:
         blobs.delete_folder(folder)
     contents = unnamed("content", DatasetRow.sha256)

@@ -16,6 +16,10 @@ class BlobsAway(OSError):
     """The store of the blobs does not answer, or refuses."""
 
 
+class WrongStore(BlobsAway):
+    """The store of the blobs is another database's. Whoever gives it back its own need not start anything again."""
+
+
 def is_full(error: Exception) -> bool:
     """Tell whether there was no room: for a file, in SQLite's, or on PostgreSQL's disk."""
     if isinstance(error, DBAPIError):

@@ -54,6 +54,14 @@ class Row(DeclarativeBase):
     }
 
 
+class IdentityRow(Row):
+    """What this database is told from others by. There is one row, which is never changed."""
+
+    __tablename__ = "identity"
+
+    value: Mapped[str] = mapped_column(primary_key=True)
+
+
 class DatasetRow(Row):
     """A stored upload; its bytes and the table read from them are blobs."""
 
@@ -75,7 +83,7 @@ class DatasetRow(Row):
 
 
 class UploadRow(Row):
-    """A dataset that is being sent in pieces; the bytes that came so far are a blob."""
+    """A dataset that is being sent in pieces; the bytes that came so far are a blob, or one for each piece in a bucket."""
 
     __tablename__ = "uploads"
 
@@ -95,6 +103,18 @@ class UploadRow(Row):
     expires_at: Mapped[datetime]
 
     __table_args__ = (Index("ix_uploads_owner_id", "owner", "id"), Index("ix_uploads_expires_at", "expires_at"))
+
+
+class UploadPieceRow(Row):
+    """Some bytes of an upload, as an object of a bucket; they start where the piece before ends."""
+
+    __tablename__ = "upload_pieces"
+
+    upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
+    start: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    size_bytes: Mapped[int]
+    sha256: Mapped[str]
+    key: Mapped[str]
 
 
 class JobRow(Row):
@@ -241,7 +261,8 @@ class ModelRow(Row):
     """A trained network with its preprocessing; the weights are a blob. One without a job was uploaded.
 
     `versions` are the weights that are kept of the best and of the latest epoch, `exports` what the check of each file found, by
-    its name, and `training` how it was trained: it outlives the job.
+    its name, and `training` how it was trained: it outlives the job. `files_of_run` is the run whose files it has, where each run's
+    have keys of their own.
     """
 
     __tablename__ = "models"
@@ -262,6 +283,7 @@ class ModelRow(Row):
     receipt: Mapped[Json | None]
     sha256: Mapped[str]
     size_bytes: Mapped[int]
+    files_of_run: Mapped[int | None]
     versions: Mapped[Json | None]
     exports: Mapped[Json | None]
     dataset_sha256: Mapped[str | None]

@@ -13,7 +13,9 @@ from app.queue.runner import Runner
 from app.queue.tickets import read
 from app.settings import settings
 from app.store import jobs as store
-from app.store.faults import DATABASE_DOWN
+from app.store.blobs_by_url import open_blobs
+from app.store.faults import DATABASE_DOWN, WrongStore
+from app.store.identity import claim_at_start
 from app.store.session import Database
 from app.worker import health
 from app.worker.children import ChildDied, Children
@@ -31,6 +33,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     configured = settings()
     database = Database(configured.database)
+    try:
+        claim_at_start(database, open_blobs(configured))
+    except WrongStore as error:
+        log.critical("%s", error)
+        sys.exit(1)
     told_to_end = threading.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signal_number, lambda _signal, _frame: told_to_end.set())

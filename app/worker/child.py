@@ -43,9 +43,10 @@ def main() -> None:
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
     os.nice(NICER)
     configured = settings()
+    database = Database(configured.database)
     parts = Parts(
-        database=Database(configured.database),
-        blobs=open_blobs(configured),
+        database=database,
+        blobs=open_blobs(configured, database),
         attempts=configured.attempts,
         stopping=stopping.is_set,
         threads=int(os.environ["OPENBLAS_NUM_THREADS"]),

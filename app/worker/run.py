@@ -363,21 +363,20 @@ class _Run:
             )
 
     def _staged(self) -> AbstractContextManager[Staged | None]:
-        """Have the weights on disk before the transaction that names them; none if no epoch has ended."""
+        """Have the weights stored before the transaction that names them; none if no epoch has ended."""
         latest, best, blobs = self.progress.latest, self.progress.best, self.parts.blobs
         if latest is None or self.row.kind == JobKind.VERIFICATION:
             return nullcontext()
-        return stage_weights(blobs, self.row.id, self.network, self.training, self.state, best=best, latest=latest)
+        return stage_weights(blobs, self.row, self.network, self.training, self.state, best=best, latest=latest)
 
     def _add_model(self, session: Any, staged: Staged | None) -> str | None:
         """Make a model of the staged weights, in the transaction that ends the job."""
         if staged is None:
             return None
         store_weights(staged)
-        own = staged.versions[staged.own]
         stored_models.add(
             session,
-            id=staged.model_id,
+            **staged.columns,
             owner=self.row.owner,
             name=self.row.name,
             job_id=self.row.id,
@@ -386,14 +385,9 @@ class _Run:
             network=self.resolved.network.model_dump(mode="json"),
             preprocessing=self.row.preprocessing,
             dtype=self.training.dtype,
-            epoch=own["epoch"],
-            metrics=own["metrics"],
             monotone=self._is_monotone(session),
             environment=self.environment,
             receipt=receipt(self.row, self.datasets, self.environments, self.chain),
-            sha256=own["sha256"],
-            size_bytes=own["size_bytes"],
-            versions=staged.versions,
             dataset_sha256=self.datasets[0],
             training=training_of(self.resolved),
             created_at=datetime.now(UTC),

@@ -254,3 +254,21 @@ def test_a_connection_cut_in_the_middle_of_a_large_blob_leaves_no_part_of_it(sto
     assert not opened("b").get(key_of("large")).exists()
     blobs.put(key_of("large"), content)
     assert opened("b").get(key_of("large")).read_bytes() == content
+
+
+@pytest.mark.slow
+def test_a_copy_is_read_for_its_hash_once_whoever_asks(opened) -> None:
+    def n_read() -> int:
+        return int(re.search(r"rchar: (\d+)", Path("/proc/self/io").read_text())[1])
+
+    content = os.urandom(16 * 2**20)
+    opened("a").put(key_of("m"), content)
+    blobs = opened("b")
+    path = blobs.get(key_of("m"))
+    before = n_read()
+    assert blobs.hashes.of(path) == sha256(content).hexdigest()
+    assert n_read() - before >= len(content)
+    for _ in range(3):
+        assert blobs.get(key_of("m"), sha256=sha256(content).hexdigest()) == path
+        assert blobs.hashes.of(path) == sha256(content).hexdigest()
+    assert n_read() - before < 2 * len(content)

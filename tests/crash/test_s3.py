@@ -12,11 +12,12 @@ import pytest
 
 from app.settings import Settings
 from app.store import contents
+from app.store.blobs_bucket import MARK
 from app.store.blobs_by_url import open_blobs
 from app.store.session import Database
 from tests.crash.test_outside import JOB, RESTARTS, SLOW, outcome, until
 from tests.crash.test_points import POINTS
-from tests.s3 import URL, Machines, Store, machines, store_in
+from tests.s3 import URL, Machines, Store, machines, objects_named, store_in
 from tests.service import PENGUINS, problem
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -48,17 +49,6 @@ def sweep(both: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> in
         return contents.sweep(database, blobs, older_than_s=-3600)
     finally:
         database.dispose()
-
-
-def named(both: Machines) -> set[str]:
-    """Give the keys that the datasets and models of the API need."""
-    datasets = both.api.http.get("/v1/datasets", params={"limit": 100}).json()["items"]
-    models = both.api.http.get("/v1/models", params={"limit": 100}).json()["items"]
-    return {
-        *(f"content/{one['sha256']}" for one in datasets),
-        *(f"datasets/{one['id']}/table.arrow" for one in datasets),
-        *(f"models/{one['id']}/weights.npz" for one in models),
-    }
 
 
 def test_a_bucket_cut_off_under_load_loses_and_doubles_nothing(both: Machines) -> None:
@@ -114,7 +104,7 @@ def test_a_bucket_cut_off_under_load_loses_and_doubles_nothing(both: Machines) -
         assert outcome(both.api, both.api.wait(job_id, within_s=180)) == expected
     listed = both.api.http.get("/v1/jobs", params={"tag": "under:load", "limit": 100}).json()["items"]
     assert {job["id"] for job in listed} == set(accepted.values()), "nothing is doubled"
-    assert named(both) <= both.store.objects()
+    assert objects_named(both.api) <= both.store.objects()
 
 
 def test_a_training_waits_for_the_bucket_to_take_its_weights(both: Machines) -> None:
@@ -182,9 +172,9 @@ def test_the_api_killed_between_bucket_and_commit_leaves_no_row_without_its_byte
     is_committed = point.endswith("committed")
     datasets = [one["id"] for one in both.api.http.get("/v1/datasets").json()["items"]]
     assert len(datasets) == 1 + is_committed
-    assert (named(both) == both.store.objects()) == is_committed
+    assert (objects_named(both.api) == both.store.objects()) == is_committed
     n_swept = sweep(both, tmp_path, monkeypatch)
-    assert both.store.objects() == named(both)
+    assert both.store.objects() == objects_named(both.api)
     assert (n_swept == 0) == is_committed
     assert both.api.http.get("/v1/models").json()["items"] == []
     other = both.machine("other")
@@ -225,10 +215,11 @@ def test_equal_bytes_uploaded_on_two_machines_while_their_last_dataset_is_delete
 def test_a_database_that_knows_of_nothing_sweeps_no_bucket(
     both: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is more likely that it is the wrong one than that all was deleted."""
+    """It is more likely that it is the wrong one than that all was deleted, also if the bucket has lost its mark."""
     both.api.start_api()
     made = both.api.upload(table("kept"), "kept.csv")
     before = both.store.objects()
+    both.store.remove(MARK)
     with machines(tmp_path / "stranger", both.store) as stranger:
         stranger.api.start_api()
         assert sweep(stranger, tmp_path, monkeypatch) == 0

@@ -64,7 +64,7 @@ def test_a_job_is_trained_where_nothing_was_uploaded_and_comes_out_the_same(both
             assert ours == service.weights(expected["model_id"], format)
             stored = both.api.http.get(f"/v1/models/{ended['model_id']}").json()["sha256"]
             assert hashlib.sha256(ours).hexdigest() == stored
-        assert ours == both.store.content(f"models/{ended['model_id']}/weights.{format}")
+        assert ours == both.store.content(f"models/{ended['model_id']}/1/weights.{format}")
     for which in ("best", "latest"):
         answers = [
             one.http.get(f"/v1/models/{model}/weights", params={"which": which}).content
@@ -151,7 +151,7 @@ def test_a_damaged_copy_is_fetched_again_and_never_used(both: Machines) -> None:
     for service, key in (
         (both.trains, f"datasets/{dataset}/table.arrow"),
         (both.api, f"datasets/{dataset}/table.arrow"),
-        (both.api, f"models/{model}/weights.npz"),
+        (both.api, f"models/{model}/1/weights.npz"),
     ):
         path = service.data_dir / "blobs" / key
         content = bytearray(path.read_bytes())
@@ -171,8 +171,8 @@ def test_a_damaged_object_is_told_by_name_and_nothing_is_made_of_it(both: Machin
     both.api.weights(model, "onnx")
     both.store.damage(f"datasets/{dataset}/table.arrow")
     both.store.damage(f"content/{hashlib.sha256(table('damaged object')).hexdigest()}")
-    both.store.damage(f"models/{model}/weights.npz")
-    both.store.damage(f"models/{model}/weights.onnx")
+    both.store.damage(f"models/{model}/1/weights.npz")
+    both.store.damage(f"models/{model}/1/weights.onnx")
     (both.trains.data_dir / "blobs" / f"datasets/{dataset}/table.arrow").unlink()
     failed = both.api.wait(both.api.submit(dataset_id=dataset, **JOB)["id"])
     assert (failed["status"], failed["error"]["code"]) == ("failed", "storage_error")
