@@ -14,7 +14,15 @@ from engine.arrays import Array, empty
 from engine.products import Soon, is_for_amx, multiply, packed_sizes
 from engine.vectors import DEPTH, HAS_AMX, TILE_VECTORS
 
-SHAPES = [(128, 128, 784), (130, 170, 130), (200, 100, 1000), (33, 2000, 40), (1100, 90, 90)]
+SHAPES = [
+    (128, 128, 784),
+    (130, 170, 130),
+    (200, 100, 1000),
+    (33, 2000, 40),
+    (1100, 90, 90),
+    (256, 64, 30),
+    (64, 64, 64),
+]
 """Rows, columns, and what is summed over: all large enough for AMX, most in no whole number of blocks."""
 
 
