@@ -4,8 +4,8 @@ AMX multiplies matrices of bfloat16, numbers of 8 significant bits, and adds up 
 sum of three such numbers, without any rest. Of the nine products of two such sums, six are made; what the other three
 would add is at most 2^-24 of the product, as much as one rounding in float32 may take away.
 
-What is multiplied is packed first. A packed block has 16 rows of 16 pairs of numbers, 32 apart in what is summed over: the
-pair of number *j* is made of places *j* and *j + 16*. It is there three times, for the three parts of its numbers.
+What is multiplied is packed first. A packed block has 16 rows (or columns) of 32 numbers that are summed over, as 16 pairs:
+pair *j* has those of places *j* and *j + 16*. It is there three times, for the three parts of its numbers.
 """
 
 from collections.abc import Callable

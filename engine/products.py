@@ -34,7 +34,7 @@ ROW, STOP, AT, WIDTH, PART, STEP = range(6)
 PACKED_BYTES, LEAST_DEPTH = 3 << 16, 8
 """What the left side of a product may take, packed, so that it stays near; but so many blocks of depth at least."""
 PAYS, LEAST_PRODUCTS = 24, 1 << 18
-"""From so many columns a row on (see `is_for_amx`), and so many multiplications, AMX is faster with packing included."""
+"""From so much of ``m n / (m + n)`` on, and so many multiplications, AMX is faster, packing included."""
 
 
 @inlined
