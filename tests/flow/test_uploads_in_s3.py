@@ -1,8 +1,6 @@
 """Uploads in pieces with a bucket: the pieces of one upload go to any machine, and none is lost or taken twice."""
 
 import hashlib
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -150,18 +148,11 @@ def test_an_upload_goes_on_elsewhere_when_its_machine_dies_in_the_middle_of_a_pi
         both.api.start_api()
         both.trains.start_api()
         upload = begin(both.api)
-        held = open_piece(both.api, upload, 0, 2 * len(LARGE), b"")
-        sender = threading.Thread(target=held.sendall, args=(LARGE,))
-        sender.start()
-        sender.join()
-        deadline = time.monotonic() + 60
-        while (offset := offset_of(both.trains, upload)) == 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        assert both.api.api is not None
-        both.api.api.kill()
-        both.api.api.wait()
-        held.close()
+        with closing(open_piece(both.api, upload, 0, 2 * len(LARGE), LARGE)):
+            wait_until_some_is_kept(both.trains, upload)
+            assert both.api.api is not None
+            both.api.api.kill()
+            both.api.api.wait()
         offset = offset_of(both.trains, upload)
         assert append(both.trains, upload, offset, LARGE[offset:]).status_code == 200
         assert complete(both.trains, upload).json()["sha256"] == hashlib.sha256(LARGE).hexdigest()
