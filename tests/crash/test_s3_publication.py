@@ -1,6 +1,5 @@
 """The weights of a job travel to the bucket before the transaction that ends it, each run's under keys of its own."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,14 +60,11 @@ def test_others_write_to_the_database_while_weights_travel(both: Machines, line:
     line.wait_s = 0.1
     job_id = submitted(both)
     until(lambda: line.n_bytes > 5 * CHUNK)
-    took_s = []
     for _ in range(5):
-        began_at = time.monotonic()
         assert both.api.http.post("/v1/uploads", json={"name": "a.csv"}).status_code == 201
-        took_s.append(time.monotonic() - began_at)
+    # Had they waited for the transaction that ends the job, it would have ended by now.
     assert both.api.job(job_id)["status"] == "running"
     assert not weights_of(both, job_id, 1), "they are still on their way"
-    assert max(took_s) < 1
     line.wait_s = 0
     ended = both.api.wait(job_id)
     assert ended["status"] == "succeeded"
