@@ -27,6 +27,8 @@ BLOCK = SIDE * SIDE
 PARTS = HIGH, MIDDLE, LOW = range(3)
 LEFT, RIGHT = (HIGH, LOW, MIDDLE), (LOW, MIDDLE, HIGH)
 """In which order the parts of two neighbouring blocks follow one another: the one in which they are needed."""
+LEFT_PLACES, RIGHT_PLACES = (tuple(2 * BLOCK * order.index(part) for part in PARTS) for order in (LEFT, RIGHT))
+"""Where each of the parts begins."""
 PACKED = len(PARTS) * BLOCK
 """How much a packed block takes, counted in float32."""
 TALL = WIDE = 2 * SIDE

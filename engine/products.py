@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.amx import BLOCK, DEEP, PACKED, SIDE, TALL, WIDE, multiply_blocks, pack, pack_turned
+from engine.amx import DEEP, LEFT_PLACES, PACKED, RIGHT_PLACES, SIDE, TALL, WIDE, multiply_blocks, pack, pack_turned
 from engine.arrays import Array
 from engine.tiles import copy, fetch, low_tile, tile, transpose_block
 from engine.vectors import DEPTH, HAS_AMX, LARGE_BYTES, NEAR_BYTES, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, inlined
@@ -189,54 +189,28 @@ def _packed_depth(m: int, k: int) -> int:
 
 
 @inlined
-def _pack_rows(a: Array, a_at: int, a_row: int, a_step: int, m: int, k: int, out: Array) -> None:
-    """Pack an ``(m, k)`` matrix for the left side."""
-    depth = (k + DEEP - 1) // DEEP
-    for i in range(0, m, SIDE):
+def _pack_side(x: Array, x_at: int, x_line: int, x_step: int, n_lines: int, k: int, is_left: bool, out: Array) -> None:
+    """Pack the ``n_lines`` rows of a left side, or columns of a right one: of length ``k``, and ``x_line`` apart."""
+    depth, along = (k + DEEP - 1) // DEEP, x_step == 1
+    high, middle, low = LEFT_PLACES if is_left else RIGHT_PLACES
+    for i in range(0, n_lines, SIDE):
         for q in range(depth):
-            place, left, at = (
-                a_at + i * a_row + q * DEEP * a_step,
-                k - q * DEEP,
-                (i // TALL * depth + q) * 2 * PACKED + i % TALL * SIDE,
+            place, at = (
+                x_at + i * x_line + q * DEEP * x_step,
+                (i // TALL * depth + q) * 2 * PACKED + i % TALL * SIDE + high,
             )
-            if a_step == 1:
-                pack(a, place, a_row, SIDE, m - i, m - i, left, left - SIDE, out, at, 4 * BLOCK, 2 * BLOCK)
-            else:
-                pack_turned(
-                    a, place, a_step, SIDE * a_step, left, left - SIDE, m - i, m - i, out, at, 4 * BLOCK, 2 * BLOCK
-                )
-
-
-@inlined
-def _pack_columns(b: Array, b_at: int, b_row: int, b_step: int, n: int, k: int, out: Array) -> None:
-    """Pack a ``(k, n)`` matrix for the right side."""
-    depth = (k + DEEP - 1) // DEEP
-    for j in range(0, n, SIDE):
-        for q in range(depth):
-            place, left, at = (
-                b_at + j * b_step + q * DEEP * b_row,
-                k - q * DEEP,
-                (j // WIDE * depth + q) * 2 * PACKED + j % WIDE * SIDE,
-            )
-            if b_step == 1:
+            lines, left = n_lines - i, k - q * DEEP
+            step, second = (x_line, SIDE) if along else (x_step, SIDE * x_step)
+            rows, second_rows = (lines, lines) if along else (left, left - SIDE)
+            columns, second_columns = (left, left - SIDE) if along else (lines, lines)
+            if along == is_left:
                 pack(
-                    b,
-                    place,
-                    b_row,
-                    SIDE * b_row,
-                    left,
-                    left - SIDE,
-                    n - j,
-                    n - j,
-                    out,
-                    at + 4 * BLOCK,
-                    -2 * BLOCK,
-                    -4 * BLOCK,
-                )
+                    x, place, step, second, rows, second_rows, columns, second_columns, out, at, middle - high, low - high
+                )  # fmt: skip
             else:
                 pack_turned(
-                    b, place, b_step, SIDE, n - j, n - j, left, left - SIDE, out, at + 4 * BLOCK, -2 * BLOCK, -4 * BLOCK
-                )
+                    x, place, step, second, rows, second_rows, columns, second_columns, out, at, middle - high, low - high
+                )  # fmt: skip
 
 
 @inlined
@@ -251,10 +225,10 @@ def _multiply_packed(
         part, is_last = min(depth, k - p), p + depth >= k
         share, least = one if p > 0 and factor == 0.0 else factor, floor if is_last else no_floor
         deep = (part + DEEP - 1) // DEEP
-        _pack_rows(a, a_at + p * a_step, a_row, a_step, m, part, strips)
+        _pack_side(a, a_at + p * a_step, a_row, a_step, m, part, True, strips)
         for j in range(0, n, WIDE):
             columns = min(WIDE, n - j)
-            _pack_columns(b, b_at + p * b_row + j * b_step, b_row, b_step, columns, part, panel)
+            _pack_side(b, b_at + p * b_row + j * b_step, b_step, b_row, columns, part, False, panel)
             for i in range(0, m, TALL):
                 at = i * n + j
                 multiply_blocks(
