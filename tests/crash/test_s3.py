@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +16,10 @@ from app.store.blobs_by_url import open_blobs
 from app.store.session import Database
 from tests.crash.test_outside import JOB, RESTARTS, SLOW, outcome, until
 from tests.crash.test_points import POINTS
-from tests.s3 import URL, Machines, Store, machines, objects_named, store_in
+from tests.s3 import URL, Machines, machines, objects_named
 from tests.service import PENGUINS, problem
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with store_in(tmp_path / "s3") as running:
-        yield running
-
-
-@pytest.fixture
-def both(store: Store, tmp_path: Path) -> Iterator[Machines]:
-    with machines(tmp_path / "machines", store) as made:
-        yield made
 
 
 def table(name: str) -> bytes:

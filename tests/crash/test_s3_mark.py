@@ -14,22 +14,10 @@ import pytest
 from app.store.blobs_bucket import MARK, Bucket
 from app.store.faults import WrongStore
 from tests.crash.test_s3 import sweep, table
-from tests.s3 import BUCKET, PREFIX, Line, Machines, Store, machines, objects_named, store_in
+from tests.s3 import BUCKET, PREFIX, Line, Machines, Store, machines, objects_named
 from tests.service import ROOT, free_port, problem
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with store_in(tmp_path / "s3") as running:
-        yield running
-
-
-@pytest.fixture
-def both(store: Store, tmp_path: Path) -> Iterator[Machines]:
-    with machines(tmp_path / "machines", store) as made:
-        yield made
 
 
 @pytest.fixture

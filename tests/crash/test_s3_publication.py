@@ -10,7 +10,7 @@ from tests.crash.runs import SIGNALS, Run, runs_of
 from tests.crash.test_outside import until
 from tests.crash.test_points import POINTS
 from tests.crash.test_s3 import sweep
-from tests.s3 import Line, Machines, Store, machines, objects_named, store_in
+from tests.s3 import Line, Machines, objects_named
 from tests.service import PENGUINS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -22,18 +22,6 @@ LARGE: dict[str, Any] = {
     "training": {"epochs": 1, "batch_size": 256, "seed": 3},
 }
 CHUNK = 65536
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with store_in(tmp_path / "s3") as running:
-        yield running
-
-
-@pytest.fixture
-def both(store: Store, tmp_path: Path) -> Iterator[Machines]:
-    with machines(tmp_path / "machines", store) as made:
-        yield made
 
 
 @pytest.fixture
