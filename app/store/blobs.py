@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from app.errors import TooLarge
 from app.store.hashes import Hashes
@@ -159,7 +159,7 @@ class NewBlob:
         max_bytes: More is refused.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, max_bytes: int) -> None:
+    def __init__(self, file: IO[bytes], path: Path, max_bytes: int) -> None:
         self.path = path
         self.size_bytes = 0
         self._file = file
@@ -225,7 +225,30 @@ class Busy(Exception):
     """Somebody else writes to the file."""
 
 
-class Growing(NewBlob):
+class Limited:
+    """An upload that comes in pieces, up to so many bytes; it has their number, and where they are written."""
+
+    size_bytes: int
+    _max_bytes: int
+    _file: IO[bytes]
+
+    def check_room(self, n_bytes: int) -> None:
+        """Refuse what would make it too large.
+
+        Raises:
+            TooLarge: There is no room for so many bytes.
+        """
+        if self.size_bytes + n_bytes > self._max_bytes:
+            raise TooLarge(f"The upload would be larger than the {self._max_bytes:,} bytes that it may have.")
+
+    def write(self, piece: bytes) -> None:
+        """Add bytes."""
+        self.check_room(len(piece))
+        self._file.write(piece)
+        self.size_bytes += len(piece)
+
+
+class Growing(Limited, NewBlob):
     """A blob that grows over many requests and restarts, with one writer at a time among all processes.
 
     Publishing it gives its bytes a second name: if what comes after fails, they are still here.
@@ -253,21 +276,6 @@ class Growing(NewBlob):
         self._file.truncate(size_bytes)
         self._file.seek(size_bytes)
         self.size_bytes, self._max_bytes = size_bytes, max_bytes
-
-    def check_room(self, n_bytes: int) -> None:
-        """Refuse what would make it too large.
-
-        Raises:
-            TooLarge: There is no room for so many bytes.
-        """
-        if self.size_bytes + n_bytes > self._max_bytes:
-            raise TooLarge(f"The upload would be larger than the {self._max_bytes:,} bytes that it may have.")
-
-    def write(self, piece: bytes) -> None:
-        """Add bytes."""
-        self.check_room(len(piece))
-        self._file.write(piece)
-        self.size_bytes += len(piece)
 
     @cached_property
     def sha256(self) -> str:

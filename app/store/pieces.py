@@ -12,8 +12,7 @@ from hashlib import sha256
 
 from sqlalchemy import delete, select
 
-from app.errors import TooLarge
-from app.store.blobs import Blobs, Busy, NewBlob
+from app.store.blobs import Blobs, Busy, Limited, NewBlob
 from app.store.ids import new_id
 from app.store.session import Database, Session
 from app.store.tables import UploadPieceRow
@@ -25,7 +24,7 @@ COPIED_AT_ONCE = 2**20
 MOST_SMALL = 32
 
 
-class Pieces:
+class Pieces(Limited):
     """The pieces of an upload, with what `Growing` has for a file that grows.
 
     Args:
@@ -40,27 +39,12 @@ class Pieces:
         self._max_bytes = 0
         self._start = 0
         # It has no name, so that nothing is left of it, however this process ends.
-        self._received = tempfile.TemporaryFile(dir=blobs.parts)  # noqa: SIM115 - `close` ends it
+        self._file = tempfile.TemporaryFile(dir=blobs.parts)  # noqa: SIM115 - `close` ends it
 
     def go_on(self, size_bytes: int, max_bytes: int) -> None:
         """Add to so many bytes."""
         self._start = self.size_bytes = size_bytes
         self._max_bytes = max_bytes
-
-    def check_room(self, n_bytes: int) -> None:
-        """Refuse what would make it too large.
-
-        Raises:
-            TooLarge: There is no room for so many bytes.
-        """
-        if self.size_bytes + n_bytes > self._max_bytes:
-            raise TooLarge(f"The upload would be larger than the {self._max_bytes:,} bytes that it may have.")
-
-    def write(self, piece: bytes) -> None:
-        """Add bytes."""
-        self.check_room(len(piece))
-        self._received.write(piece)
-        self.size_bytes += len(piece)
 
     @contextmanager
     def saved(self) -> Iterator[Callable[[Session], None]]:
@@ -69,8 +53,8 @@ class Pieces:
         Raises:
             Busy: Another request changed the upload.
         """
-        self._received.seek(0)
-        new = self._received.read()
+        self._file.seek(0)
+        new = self._file.read()
         if not new:
             yield lambda _: None
             return
@@ -95,8 +79,8 @@ class Pieces:
         for one in taken_up:
             self._blobs.delete(one.key)
         self._start = self.size_bytes
-        self._received.seek(0)
-        self._received.truncate()
+        self._file.seek(0)
+        self._file.truncate()
 
     @contextmanager
     def whole(self) -> Iterator[NewBlob]:
@@ -116,7 +100,7 @@ class Pieces:
 
     def close(self) -> None:
         """Forget what was not saved."""
-        self._received.close()
+        self._file.close()
 
     def _stored(self, most: int | None = None) -> Sequence[UploadPieceRow]:
         """Give the pieces, the last one first."""
