@@ -72,6 +72,11 @@ class Layout:
         """Whether a batch is more than one slice."""
         return self.slice_rows < self.batch_rows
 
+    @property
+    def pause_rows(self) -> int:
+        """The rows of the blocks between two pauses."""
+        return self.block_rows * self.pause_blocks
+
 
 def training_layout(network: NetworkSpec, itemsize: int, n_rows: int, batch_size: int | None) -> Layout:
     """The layout of a training run over ``n_rows`` rows; ``batch_size`` None is all of them."""

@@ -132,7 +132,7 @@ class CompiledStepper:
 
 
 class CompiledSteps:
-    """The steps of a block, bound to the rows and the buffers of a run: one call takes them all, and allocates nothing.
+    """The steps between two pauses, bound to the rows and the buffers of a run: one call takes them all, and allocates nothing.
 
     Rows are copied batch by batch from where they are, in the order that ``reader`` draws; their costs, and what is
     ``measured`` beside it, are added up on the way.
@@ -162,7 +162,7 @@ class CompiledSteps:
             compiled.OPTIMIZERS[spec.name],
             _numbers(spec),
         )
-        rates = np.full(-(-layout.block_rows // layout.batch_rows), spec.learning_rate)
+        rates = np.full(-(-min(layout.pause_rows, layout.n_rows) // layout.batch_rows), spec.learning_rate)
         self._n_rows = layout.n_rows
         self._rows = rates, layout.batch_rows, *(_flat(rows) for rows in reader.sources), reader.order
         self._sources = reader.sources  # the flat views do not keep them

@@ -183,14 +183,16 @@ class _Run:
         steps = self._sliced_step if layout.sliced else self._block_of_steps
         if self._search is not None:
             steps = self._searched_step
-        parts = spans(state.position, self._n_rows, max(layout.batch_rows, layout.block_rows))
-        for number, (start, stop) in enumerate(parts, 1):
+        rows, parts_between_pauses = max(layout.batch_rows, layout.block_rows), layout.pause_blocks
+        if self._compiled_steps is not None:
+            rows, parts_between_pauses = layout.pause_rows, 1
+        for number, (start, stop) in enumerate(spans(state.position, self._n_rows, rows), 1):
             yield from steps(start, stop)
             if stop == self._n_rows:
                 if not self._clips:
                     state.gradient_norm = norm_of(self._workspace.gradient)
                 self._check_finite()
-            elif number % layout.pause_blocks == 0:
+            elif number % parts_between_pauses == 0:
                 self._check_finite()
                 yield None
 
