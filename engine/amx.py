@@ -257,9 +257,7 @@ def _finish(builder: Any, high: int, wide: int, places: _Places) -> None:
                 builder.store(vector.add_product(times, builder.load(value), before), value)
             with builder.if_then(places.slopes):
                 a_i = vector.load(builder.gep(places.slope, [place]), mask)
-                up = builder.fcmp_ordered(">", a_i, vector.zero())
-                factor = builder.select(up, vector.constant(1.0), vector.zero())
-                builder.store(builder.fmul(builder.load(value), factor), value)
+                builder.store(vector.where_positive(a_i, builder.load(value)), value)
             result = builder.load(value)
             # A NaN is not below the floor: it stays.
             result = builder.select(builder.fcmp_ordered("<", result, least), least, result)

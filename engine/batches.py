@@ -72,11 +72,6 @@ class Layout:
         """Whether a batch is more than one slice."""
         return self.slice_rows < self.batch_rows
 
-    @property
-    def pause_rows(self) -> int:
-        """The rows of the blocks between two pauses."""
-        return self.block_rows * self.pause_blocks
-
 
 def training_layout(network: NetworkSpec, itemsize: int, n_rows: int, batch_size: int | None) -> Layout:
     """The layout of a training run over ``n_rows`` rows; ``batch_size`` None is all of them."""
@@ -114,6 +109,16 @@ def _row_s(network: NetworkSpec, passes: float) -> float:
     return passes * (network.n_parameters / 5e10 + sum(network.widths) * 5e-10)
 
 
+def number_rows(generator: np.random.Generator, bits: int, numbers: Array) -> None:
+    """Fill with random numbers, each of which holds its own place in its last ``bits``; all 64 bits are drawn."""
+    places = np.arange(min(DRAWN_AT_ONCE, len(numbers)), dtype=np.uint64)
+    for start, stop in spans(0, len(numbers), DRAWN_AT_ONCE):
+        part = numbers[start:stop]
+        np.left_shift(generator.bit_generator.random_raw(stop - start), np.uint64(bits), part)
+        np.bitwise_or(part, places[: stop - start], part)
+        np.bitwise_or(part, np.uint64(start), part)  # a multiple of a power of 2 beyond the places
+
+
 class Reader:
     """Copies rows into a block, in the order of the epoch: as stored, or as the generator shuffles them.
 
@@ -122,6 +127,7 @@ class Reader:
     Attributes:
         sources: ``x`` and ``y`` of all rows.
         order: the rows in the order of the epoch; empty where they are taken as stored.
+        number_rows: the function of that name, or another that does the same.
     """
 
     def __init__(
@@ -141,8 +147,8 @@ class Reader:
             self._copies.append((np.asarray(rows.weights)[:, None], weights))
         self._y, self._smoothing = y, smoothing
         self.order: Int[Array, " n"] = np.empty(len(rows) if shuffle else 0, np.intp)
+        self.number_rows = number_rows
         self._numbers = np.empty(len(self.order), np.uint64)
-        self._places = np.arange(min(DRAWN_AT_ONCE, len(self.order)), dtype=np.uint64)
         self._held: tuple[int, int] | None = None
 
     def draw(self, generator: np.random.Generator) -> None:
@@ -152,14 +158,10 @@ class Reader:
         """
         if not (n := self.order.size):
             return
-        bits, numbers = np.uint64((n - 1).bit_length()), self._numbers
-        for start, stop in spans(0, n, DRAWN_AT_ONCE):
-            part = numbers[start:stop]
-            np.left_shift(generator.bit_generator.random_raw(stop - start), bits, part)
-            np.bitwise_or(part, self._places[: stop - start], part)
-            np.bitwise_or(part, np.uint64(start), part)  # a multiple of a power of 2 beyond the places
+        bits, numbers = (n - 1).bit_length(), self._numbers
+        self.number_rows(generator, bits, numbers)
         numbers.sort()
-        np.bitwise_and(numbers, np.uint64((1 << int(bits)) - 1), self.order.view(np.uint64))
+        np.bitwise_and(numbers, np.uint64((1 << bits) - 1), self.order.view(np.uint64))
 
     def read(self, start: int, stop: int) -> None:
         """Copy the rows from place ``start`` to before ``stop`` of the order to the beginning of the block."""

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from engine import amx
+from engine import amx, pcg
 from engine.arrays import Array
 from engine.elementwise import ACTIVATIONS, LINEAR, RELU, activate, times_slope
 from engine.products import (
@@ -48,6 +48,7 @@ from engine.vectors import (
     TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
+    WIDE_ROW_BYTES,
     compiled,
     flush_denormals,
     inlined,
@@ -61,6 +62,7 @@ __all__ = [
     "LINEAR",
     "OPTIMIZERS",
     "TILE_VECTORS",
+    "number_rows",
     "packed_sizes",
     "take_steps",
     "update",
@@ -220,12 +222,14 @@ def _gather(source: Array, order: Array, start: int, rows: int, width: int, out:
 
     Of ``out``, a row begins ``out_row`` after that before.
     """
+    is_wide = width * source.itemsize >= WIDE_ROW_BYTES
     for i in range(rows):
-        ahead = min(i + ROWS_AHEAD, rows - 1)
-        row, row_ahead = start + i, start + ahead
+        row = start + i
         if order.size:
-            row, row_ahead = order[row], order[row_ahead]
-        fetch(source, row_ahead * width, width)
+            row = order[row]
+        if is_wide:
+            ahead = start + min(i + ROWS_AHEAD, rows - 1)
+            fetch(source, (order[ahead] if order.size else ahead) * width, width)
         copy(source, row * width, width, out, i * out_row)
 
 
@@ -364,6 +368,10 @@ def _measure(task: int, threshold: float, a: Array, y: Array, n: int, sums: Arra
     if task == CLASSES and n == 1:
         for i in range(rows):
             sums[1] += (a[i] >= threshold) == (y[i] >= 0.5)
+    elif task == CLASSES and n == 2:
+        for row in range(rows):
+            right += (a[2 * row + 1] > a[2 * row]) == (y[2 * row + 1] > y[2 * row])
+        sums[1] += right
     elif task == CLASSES:
         for i in range(0, a.size, n):
             answered, wanted = i, i
@@ -389,6 +397,12 @@ def update(optimizer: int, numbers: Array, step: int, beta: float, theta: Array,
     before = flush_denormals()
     _update(optimizer, numbers, step, beta, theta, gradient, slots)
     swap_control_word(before)
+
+
+@compiled
+def number_rows(state: Array, bits: np.uint64, numbers: Array) -> None:
+    """Draw numbers that hold their places; see `engine.pcg`."""
+    pcg.number_rows(state, bits, numbers)
 
 
 @compiled

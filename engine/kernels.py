@@ -44,6 +44,8 @@ UNTOUCHED = {
 }  # fmt: skip
 """The fields of each specification that compiled steps follow or need not know. All others must be at their default."""
 
+TIMES_AS_FAST = 2
+"""Compiled steps are at least so many times as fast as `engine.batches.Layout` reckons, and pause that much less often."""
 LARGEST_MATRIX = 1 << 22
 """Weights of the largest layer whose products are made of tiles; beyond, BLAS is as fast or faster: see `docs/engine.md`."""
 
@@ -108,6 +110,19 @@ def warm(dtype: str) -> None:
         vector[0], gradient, slots, activations, deltas, panel, strips, noted, True,
     )  # fmt: skip
     compiled.update(compiled.ADAM, numbers, 1, 0.0, vector[0], gradient, slots)
+    number_rows(np.random.default_rng(0), 1, np.zeros(1, np.uint64))
+
+
+def number_rows(generator: np.random.Generator, bits: int, numbers: Array) -> None:
+    """As `engine.batches.number_rows`, for a generator of `numpy.random.PCG64`."""
+    bit_generator = generator.bit_generator
+    whole = bit_generator.state
+    inner = whole["state"]
+    halves = [half for number in (inner["state"], inner["inc"]) for half in divmod(number, 1 << 64)]
+    state = np.array(halves, np.uint64)
+    _compiled().number_rows(state, np.uint64(bits), numbers)
+    inner["state"] = int(state[0]) << 64 | int(state[1])
+    bit_generator.state = whole
 
 
 class CompiledStepper:
@@ -136,6 +151,9 @@ class CompiledSteps:
 
     Rows are copied batch by batch from where they are, in the order that ``reader`` draws; their costs, and what is
     ``measured`` beside it, are added up on the way.
+
+    Attributes:
+        rows_at_once: the rows between two pauses.
     """
 
     def __init__(
@@ -162,7 +180,8 @@ class CompiledSteps:
             compiled.OPTIMIZERS[spec.name],
             _numbers(spec),
         )
-        rates = np.full(-(-min(layout.pause_rows, layout.n_rows) // layout.batch_rows), spec.learning_rate)
+        self.rows_at_once = layout.block_rows * layout.pause_blocks * TIMES_AS_FAST
+        rates = np.full(-(-min(self.rows_at_once, layout.n_rows) // layout.batch_rows), spec.learning_rate)
         self._n_rows = layout.n_rows
         self._rows = rates, layout.batch_rows, *(_flat(rows) for rows in reader.sources), reader.order
         self._sources = reader.sources  # the flat views do not keep them

@@ -60,8 +60,8 @@ def _tile(rows: int, *, few: bool = False) -> Any:
     slope, slope_at, factor, soon, soon_at, soon_step)`` writes, for each of the ``tiles``, the first row of which is
     ``a_strip`` after that of the one before, for each row *i* and each *j* before ``columns``, ``c[c_at + i c_row + j] = sum_p
     a[a_at + i a_row + p a_step] b[b_at + p b_step + j]``. It adds ``start[start_at + j]`` unless ``start_at`` is negative,
-    gives at least ``floor``, and, unless ``slope_at`` is negative, multiplies by 0 where ``slope[slope_at + i c_row + j]`` is
-    not positive. With a ``factor`` that is not 0, ``factor`` times all that is added to ``c``: no two tiles may then have a row
+    gives at least ``floor``, and, unless ``slope_at`` is negative, 0 where ``slope[slope_at + i c_row + j]`` is not
+    positive. With a ``factor`` that is not 0, ``factor`` times all that is added to ``c``: no two tiles may then have a row
     in common. The widest tiles also have ``soon[soon_at + p soon_step]`` brought nearer for each *p*.
     """
 
@@ -120,9 +120,7 @@ def _tile(rows: int, *, few: bool = False) -> Any:
         with builder.if_then(places.slopes):
             for place, mask, total in results:
                 a_i = vector.load(builder.gep(places.slope, [place]), mask)
-                up = builder.fcmp_ordered(">", a_i, vector.zero())
-                factor = builder.select(up, vector.constant(1.0), vector.zero())
-                builder.store(builder.fmul(builder.load(total), factor), total)
+                builder.store(vector.where_positive(a_i, builder.load(total)), total)
         least = vector.fill(places.floor)
         for place, mask, total in results:
             value = builder.load(total)

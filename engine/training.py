@@ -11,7 +11,7 @@ from engine.batches import Reader, Rows, spans, training_layout
 from engine.checks import check_rows
 from engine.evaluation import Evaluation, loss_of, smoothing_of, total_weight
 from engine.gradients import are_finite, clip, norm_of
-from engine.kernels import CompiledStepper, CompiledSteps, available, made_of_tiles
+from engine.kernels import CompiledStepper, CompiledSteps, available, made_of_tiles, number_rows
 from engine.metrics import Metrics
 from engine.network import Pass, Workspace, backward, forward
 from engine.optimizers import OPTIMIZERS, Stepper
@@ -150,6 +150,7 @@ class _Run:
             return
         if self._weighted or not available(network, training):
             raise ValueError("There are no compiled kernels for this network and training.")
+        self._reader.number_rows = number_rows
         self._stepper = CompiledStepper(
             training.optimizer, theta=state.parameters, gradient=workspace.gradient, slots=state.slots
         )
@@ -185,7 +186,7 @@ class _Run:
             steps = self._searched_step
         rows, parts_between_pauses = max(layout.batch_rows, layout.block_rows), layout.pause_blocks
         if self._compiled_steps is not None:
-            rows, parts_between_pauses = layout.pause_rows, 1
+            rows, parts_between_pauses = self._compiled_steps.rows_at_once, 1
         for number, (start, stop) in enumerate(spans(state.position, self._n_rows, rows), 1):
             yield from steps(start, stop)
             if stop == self._n_rows:

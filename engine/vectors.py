@@ -46,14 +46,15 @@ DOTS, NARROW_ROWS = ((3, 3), 4) if VECTOR_BYTES == 32 else ((5, 5), 8)
 FEW_ROWS, LONG_ROW = 16, 64
 """Up to so many rows, and from so many inputs on, transposing ``W`` takes longer than it gains."""
 LINE_BYTES = 64
-ROWS_AHEAD = 4
+WIDE_ROW_BYTES, ROWS_AHEAD = 512, 4
+"""A row that is so long is fetched so many rows before it is copied; of shorter ones a machine is several ahead by itself."""
 LARGE_BYTES, DEPTH = 1 << 19, 192
 """A matrix of a product that is so large is copied as it is used, and multiplied so many columns at once."""
 NEAR_BYTES = 1 << 16
 """What is used soon after it was made."""
 FAR_BYTES = 1 << 21
 """Rows of so many bytes are so far away that they are fetched before they are needed."""
-SOURCES = ("vectors.py", "tiles.py", "amx.py", "products.py", "elementwise.py", "compiled.py")
+SOURCES = ("vectors.py", "tiles.py", "amx.py", "products.py", "elementwise.py", "pcg.py", "compiled.py")
 """The files that all machine code is made from."""
 
 
@@ -162,6 +163,10 @@ class Vectors:
     def constant(self, number: float) -> Any:
         """The number, known now, in every place."""
         return ir.Constant(self._type, [number] * self.length)
+
+    def where_positive(self, x: Any, y: Any) -> Any:
+        """``y`` where ``x`` is positive, and 0 elsewhere."""
+        return self.builder.select(self.builder.fcmp_ordered(">", x, self.zero()), y, self.zero())
 
     def over(self, count: Any, act: Callable[[Any, Any | None], None]) -> None:
         """Do ``act(place, mask)`` for each vector of ``count`` numbers; only the last one has a mask."""

@@ -46,6 +46,7 @@ def _warm():
 def short_pauses(monkeypatch):
     """Pauses after every block, and blocks of one batch."""
     monkeypatch.setattr(engine.batches, "PAUSE_S", 0.0)
+    monkeypatch.setattr(engine.kernels, "TIMES_AS_FAST", 1)
 
 
 @pytest.fixture
@@ -166,6 +167,23 @@ def test_run_with_compiled_updates_resumed_at_any_pause_is_bit_identical():
     net, data = network(3, 5, 2), rows(11, 3, 2)
     spec = training(optimizer="adam", epochs=3, batch_size=4, kernels="numba")
     assert assert_resumes_anywhere(net, spec, data).count(None) == 6
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 511, 512, 9_999])
+def test_compiled_numbers_of_rows_are_those_of_the_plain_generator(n):
+    generators = [np.random.default_rng(n) for _ in range(2)]
+    numbers, bits = np.zeros((2, n), np.uint64), (n - 1).bit_length()
+    for generator in generators:
+        # Half a number is left over: it is to be there afterwards.
+        generator.integers(0, 9, dtype=np.uint32)
+    for generator, given, fill in zip(
+        generators, numbers, (engine.batches.number_rows, engine.kernels.number_rows), strict=True
+    ):
+        fill(generator, bits, given)
+    np.testing.assert_array_equal(*numbers)
+    np.testing.assert_array_equal(numbers[1] & np.uint64((1 << bits) - 1), np.arange(n))
+    assert generators[0].bit_generator.state == generators[1].bit_generator.state
+    assert generators[0].bit_generator.state["has_uint32"] == 1
 
 
 def test_blocks_of_many_batches_are_the_bits_of_blocks_of_one(monkeypatch):
