@@ -22,6 +22,7 @@ from engine.vectors import (
     Vectors,
     apart,
     pointer_to,
+    repeated,
     unrelated,
 )
 
@@ -189,16 +190,21 @@ def _add_products(
     """Add the products of ``k`` columns of a matrix and as many rows of another to a tile's sums."""
     builder = vector.builder
     lines = [unrelated(builder, builder.gep(places.a, [row])) for row in rows]
-    with cgutils.for_range(builder, places.k) as loop:
-        b_p = builder.gep(places.b, [builder.mul(loop.index, places.b_step)])
-        at = builder.mul(loop.index, places.a_step)
+    first = places.b, ir.Constant(ir.IntType(64), 0), places.soon
+    steps = places.b_step, places.a_step, places.soon_step
+    now = [cgutils.alloca_once_value(builder, value) for value in first]
+    with repeated(builder, places.k):
+        b_p, at, soon = (builder.load(value) for value in now)
         if len(masks) == TILE_VECTORS:
-            vector.fetch(builder.gep(places.soon, [builder.mul(loop.index, places.soon_step)]), 1)
+            vector.fetch(soon, 1)
         parts = [vector.load(vector.after(b_p, number), mask) for number, mask in enumerate(masks)]
         for line, row in zip(lines, sums, strict=True):
             factor = vector.fill(builder.load(builder.gep(line, [at])))
             for part, total in zip(parts, row, strict=True):
                 builder.store(vector.add_product(factor, part, builder.load(total)), total)
+        following = builder.gep(b_p, [steps[0]]), builder.add(at, steps[1]), builder.gep(soon, [steps[2]])
+        for value, after in zip(now, following, strict=True):
+            builder.store(after, value)
 
 
 def _at_most(builder: Any, number: Any, most: Any) -> Any:

@@ -6,7 +6,8 @@ sum.
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -262,13 +263,30 @@ def apart(builder: Any, name: str, generate: Callable[..., None], *arguments: An
     return function
 
 
-def unrelated(builder: Any, pointer: Any) -> Any:
-    """The pointer, of which LLVM does not know how far it is from others.
+def unrelated(builder: Any, value: Any) -> Any:
+    """The pointer or number, of which LLVM does not know how it comes from others.
 
-    Else it counts in a loop from each to the next, and all of them wait for one another.
+    Else it counts pointers in a loop from each to the next, and all of them wait for one another.
     """
-    kind = ir.FunctionType(pointer.type, [pointer.type])
-    return builder.asm(kind, "", "=r,0", [pointer], side_effect=False)
+    kind = ir.FunctionType(value.type, [value.type])
+    return builder.asm(kind, "", "=r,0", [value], side_effect=False)
+
+
+@contextmanager
+def repeated(builder: Any, times: Any) -> Iterator[None]:
+    """A loop that LLVM leaves as it is: it cannot tell how many times are left.
+
+    Unrolled, a tile's loop needs twice the pointers, which are then kept in memory, and more before it than it saves.
+    """
+    body, end = builder.append_basic_block("body"), builder.append_basic_block("end")
+    left, none = cgutils.alloca_once_value(builder, times), ir.Constant(times.type, 0)
+    builder.cbranch(builder.icmp_signed(">", times, none), body, end)
+    builder.position_at_end(body)
+    yield
+    after = unrelated(builder, builder.sub(builder.load(left), ir.Constant(times.type, 1)))
+    builder.store(after, left)
+    builder.cbranch(builder.icmp_signed(">", after, none), body, end)
+    builder.position_at_end(end)
 
 
 def pointer_to(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
