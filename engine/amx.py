@@ -244,7 +244,7 @@ def _finish(builder: Any, high: int, wide: int, places: _Places) -> None:
         for length in lengths
     ]
     is_added = builder.fcmp_ordered("!=", places.added, ir.Constant(places.added.type, 0.0))
-    times, least = vector.fill(places.added), vector.fill(places.floor)
+    times = vector.fill(places.added)
     with cgutils.for_range(builder, places.rows) as loop:
         below = builder.mul(loop.index, places.c_row)
         for j, (length, mask) in enumerate(zip(lengths, masks, strict=True)):
@@ -258,9 +258,7 @@ def _finish(builder: Any, high: int, wide: int, places: _Places) -> None:
             with builder.if_then(places.slopes):
                 a_i = vector.load(builder.gep(places.slope, [place]), mask)
                 builder.store(vector.where_positive(a_i, builder.load(value)), value)
-            result = builder.load(value)
-            # A NaN is not below the floor: it stays.
-            result = builder.select(builder.fcmp_ordered("<", result, least), least, result)
+            result = vector.at_least(places.floor, builder.load(value))
             vector.store(result, builder.gep(places.c, [place]), mask)
 
 

@@ -79,7 +79,9 @@ def _tile(rows: int, *, few: bool = False) -> Any:
             a, a_row, a_step, a_strip, tiles, b, b_step, c, c_row, m, k, columns, start, given, floor, slope, slopes, added,
             soon, soon_step,
         )  # fmt: skip
-        _call_for(columns, builder, f"tile_{rows}", partial(all_tiles, kind.dtype), places, kind.dtype)
+        _call_for(
+            columns, builder, f"tile_{rows}{'_few' if few else ''}", partial(all_tiles, kind.dtype), places, kind.dtype
+        )
         return context.get_dummy_value()
 
     def all_tiles(dtype: Any, vectors: int, whole: bool, builder: Any, *arguments: Any) -> None:
@@ -122,11 +124,8 @@ def _tile(rows: int, *, few: bool = False) -> Any:
             for place, mask, total in results:
                 a_i = vector.load(builder.gep(places.slope, [place]), mask)
                 builder.store(vector.where_positive(a_i, builder.load(total)), total)
-        least = vector.fill(places.floor)
         for place, mask, total in results:
-            value = builder.load(total)
-            # A NaN is not below the floor: it stays.
-            value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
+            value = vector.at_least(places.floor, builder.load(total))
             vector.store(value, builder.gep(places.c, [place]), mask)
 
     def tile(
@@ -211,12 +210,13 @@ def _at_most(builder: Any, number: Any, most: Any) -> Any:
     return builder.select(builder.icmp_signed("<", number, most), number, most)
 
 
-def _dots(rows: int, columns: int) -> Any:
+def _dots(rows: int, columns: int, *, is_together: bool = False) -> Any:
     """The products of ``rows`` rows of one matrix with ``columns`` rows of another, both along their rows.
 
     ``dots(a, a_at, a_row, w, w_at, c, c_at, c_row, k, m, n, start, start_at, floor)`` writes, for *i* before ``m`` and *j*
     before ``n``, ``c[c_at + i c_row + j] = sum_p a[a_at + i a_row + p] w[w_at + j k + p]``, with ``start`` and ``floor`` as
-    in a tile. Where there are fewer rows or columns, the last is made again.
+    in a tile. Where there are fewer rows or columns, the last is made again. With ``is_together`` all of ``c`` is written
+    in one go: there are no fewer columns, and a row of it follows the last.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -248,14 +248,23 @@ def _dots(rows: int, columns: int) -> Any:
         with builder.if_then(builder.icmp_signed(">", rest, zero)):
             add(done, vector.first(rest))
 
-        totals = vector.totals([builder.load(total) for row in sums for total in row])
+        totals = [builder.load(total) for row in sums for total in row]
         has_start = builder.icmp_signed(">=", start_at, zero)
+        if is_together:
+            given = vector.first(builder.select(has_start, n, zero))
+            first, count = vector.again(vector.load(start, given), columns), builder.mul(m, n)
+            for part, total in enumerate(vector.totals(totals)):
+                value = vector.at_least(floor, vector.sum(total, first))
+                mask = vector.first(builder.sub(count, ir.Constant(integer, part * vector.length)))
+                vector.store(value, vector.after(c, part), mask)
+            return context.get_dummy_value()
+        numbers = vector.numbers(vector.totals(totals), len(totals))
         for j, unit in enumerate(units):
             first = cgutils.alloca_once_value(builder, ir.Constant(floor.type, 0.0))
             with builder.if_then(has_start):
                 builder.store(builder.load(builder.gep(start, [unit])), first)
             for i, line in enumerate(lines):
-                value = builder.fadd(totals[i * columns + j], builder.load(first))
+                value = builder.fadd(numbers[i * columns + j], builder.load(first))
                 value = builder.select(builder.fcmp_ordered("<", value, floor), floor, value)
                 builder.store(value, builder.gep(c, [builder.add(builder.mul(line, c_row), unit)]))
         return context.get_dummy_value()
@@ -439,4 +448,5 @@ def transpose_block(
 
 tile, low_tile = _tile(TILE_ROWS), _tile(4, few=True)
 slim_sums, sums_of_pairs = _sums_of_rows(1, 4), _sums_of_rows(2, 4, whole=True)
-dots_in_a_square, dots_of_one, dots_of_two = _dots(*DOTS), _dots(NARROW_ROWS, 1), _dots(NARROW_ROWS, 2)
+dots_in_a_square = _dots(*DOTS)
+dots_of_one, dots_of_two = (_dots(NARROW_ROWS, n, is_together=True) for n in (1, 2))

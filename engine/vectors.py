@@ -214,7 +214,7 @@ class Vectors:
         return self.add_product(error, guess, quotient)
 
     def totals(self, vectors: list[Any]) -> list[Any]:
-        """The sum of the places of each vector."""
+        """The sum of the places of each vector, one after the other in the places of as many vectors as that takes."""
         builder, found = self.builder, []
         for begin in range(0, len(vectors), self.length):
             group = vectors[begin : begin + self.length]
@@ -223,9 +223,22 @@ class Vectors:
             while size:
                 lines = [builder.fadd(*self.swap(lines[i], lines[i + size], size)) for i in range(size)]
                 size //= 2
-            places = (ir.Constant(ir.IntType(32), i) for i in range(len(group)))
-            found += [builder.extract_element(lines[0], place) for place in places]
+            found.append(lines[0])
         return found
+
+    def numbers(self, vectors: list[Any], count: int) -> list[Any]:
+        """The first ``count`` numbers that are in the vectors."""
+        places = (divmod(number, self.length) for number in range(count))
+        return [self.builder.extract_element(vectors[number], ir.Constant(ir.IntType(32), at)) for number, at in places]
+
+    def again(self, x: Any, count: int) -> Any:
+        """The first ``count`` places, again and again."""
+        return self.builder.shuffle_vector(x, x, self._places([place % count for place in range(self.length)]))
+
+    def at_least(self, least: Any, x: Any) -> Any:
+        """``x``, or the number ``least`` where that is larger; a NaN stays."""
+        floor = self.fill(least)
+        return self.builder.select(self.builder.fcmp_ordered("<", x, floor), floor, x)
 
     def turned(self, lines: list[Any]) -> list[Any]:
         """The columns of as many vectors as one has places."""
