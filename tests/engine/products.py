@@ -12,7 +12,7 @@ from numba import njit
 from engine import amx
 from engine.arrays import Array, empty
 from engine.products import Soon, is_for_amx, multiply, packed_sizes
-from engine.vectors import DEPTH, HAS_AMX, TILE_VECTORS
+from engine.vectors import DEPTH, HAS_AMX, TILE_VECTORS, VECTOR_BYTES
 
 SHAPES = [
     (128, 128, 784),
@@ -24,6 +24,10 @@ SHAPES = [
     (64, 64, 64),
 ]
 """Rows, columns, and what is summed over: all large enough for AMX, most in no whole number of blocks."""
+SMALL_SHAPES = [(1, 1, 1), (1, 30, 5), (3, 5, 7), (5, 33, 2), (7, 48, 9), (9, 17, 3), (12, 50, 1), (17, 70, 33)]
+"""Too small for AMX, and around a tile."""
+GUARDED = 1 << 12
+"""So many numbers before and after the product are not to be touched."""
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -58,13 +62,18 @@ def _error(shape: tuple[int, int, int], turned: tuple[bool, bool], ending: str, 
     panel, strips = (
         np.full(size + 64 * longest * (TILE_VECTORS + DEPTH), np.nan, np.float32) for size in (right, left)
     )
-    flat = _flat(c)
+    guarded = np.full(m * n + 2 * GUARDED, 7.0, np.float32)
+    flat = guarded[GUARDED : GUARDED + m * n]
+    flat[:] = c.reshape(-1)
     _multiply(
         _flat(a.T if turned[0] else a), *((1, m) if turned[0] else (k, 1)),
         _flat(b.T if turned[1] else b), *((1, k) if turned[1] else (n, 1)), flat, m, n, k,
         start, 0 if ending == "floor" else -1, np.float32(0.0 if ending == "floor" else -np.inf),
         _flat(slope), 0 if ending == "slope" else -1, np.float32(-0.5 if ending == "added" else 0.0), panel, strips,
     )  # fmt: skip
+    assert (np.delete(guarded, np.s_[GUARDED : GUARDED + m * n]) == 7.0).all(), (
+        f"{shape} {turned} {ending}: written beyond"
+    )
     got = flat.reshape(m, n)
     if with_nan:
         return float(np.isfinite(got[m // 2]).sum() + np.isfinite(got[0]).sum() + (~np.isfinite(got)).sum() - 2 * n)
@@ -82,12 +91,13 @@ def main() -> None:
     """Every shape, with each side as it is and turned, and with each of the endings that a product may have."""
     errors = {
         f"{shape} {turned} {ending}": _error(shape, turned, ending)
-        for shape in SHAPES
+        for shape in SHAPES + SMALL_SHAPES
         for turned in ((False, False), (False, True), (True, False), (True, True))
         for ending in ("plain", "floor", "slope", "added")
     }
     found = {
         "has_amx": HAS_AMX,
+        "vector_bytes": VECTOR_BYTES,
         "made_by_amx": sum(bool(is_for_amx.py_func(*shape, 4)) for shape in SHAPES),
         "shapes": len(SHAPES),
         "errors": errors,

@@ -1,53 +1,68 @@
-"""Products of large matrices in machine code: with all that the machine has, and without its AMX."""
+"""Machine code with all that the machine has, and as machines have it that lack something."""
 
 import json
-import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from llvmlite.binding import get_host_cpu_features, get_host_cpu_name
+
+from tests.engine.machines import WITHOUT, environment
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 ONE_ROUNDING = 2.0**-24
 
 
+def _run(without: str, module: Sequence[str]) -> str:
+    command = [sys.executable, "-m", *module]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment(without), capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @cache
-def _found(*, with_amx: bool) -> dict[str, Any]:
-    features = {
-        **get_host_cpu_features(),
-        **({} if with_amx else {"amx-bf16": False, "amx-tile": False, "amx-int8": False}),
-    }
-    told = ",".join(f"{'+' if has else '-'}{name}" for name, has in features.items())
-    environment = {**os.environ, "NUMBA_CPU_NAME": get_host_cpu_name(), "NUMBA_CPU_FEATURES": told}
-    command = [sys.executable, "-m", "tests.engine.products"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
+def _found(without: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(_run(without, ["tests.engine.products"]))
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("with_amx", [True, False])
-def test_products_differ_from_exact_ones_by_no_more_than_a_few_roundings(with_amx: bool) -> None:
-    """NumPy's own come to four roundings on these; numbers of 8 bits would be a thousand times as far off."""
-    errors = _found(with_amx=with_amx)["errors"]
-    assert len(errors) == 112
+@pytest.mark.parametrize("without", WITHOUT)
+def test_products_differ_from_exact_ones_by_no_more_than_a_few_roundings(without: str) -> None:
+    """NumPy's own come to four roundings on these; numbers of 8 bits would be a thousand times as far off.
+
+    That nothing is written but the product is seen there, too.
+    """
+    errors = _found(without)["errors"]
+    assert len(errors) == 240
     assert max(errors.values()) < 6.0 * ONE_ROUNDING, errors
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("with_amx", [True, False])
-def test_a_number_that_is_none_is_in_all_that_it_is_a_part_of_and_nowhere_else(with_amx: bool) -> None:
-    assert _found(with_amx=with_amx)["finite_where_they_should_not_be"] == 0.0
+@pytest.mark.parametrize("without", WITHOUT)
+def test_a_number_that_is_none_is_in_all_that_it_is_a_part_of_and_nowhere_else(without: str) -> None:
+    assert _found(without)["finite_where_they_should_not_be"] == 0.0
 
 
-@pytest.mark.slow
 def test_large_products_are_made_by_amx_where_it_is_and_by_tiles_where_it_is_not_wanted() -> None:
-    found, without = _found(with_amx=True), _found(with_amx=False)
+    found, without = _found("nothing"), _found("AMX")
     assert found["made_by_amx"] == (found["shapes"] if found["has_amx"] else 0)
     assert not without["has_amx"]
     assert without["made_by_amx"] == 0
+
+
+@pytest.mark.parametrize("without", [name for name in WITHOUT if name.startswith("vectors")])
+def test_steps_on_a_machine_of_narrower_vectors_are_the_plain_ones(without: str) -> None:
+    """Vectors as wide as most machines have them, and as all have them; each compiles anew."""
+    assert _found(without)["vector_bytes"] <= 32
+    same = "widths_around or copied_in_parts or up_to_rounding"
+    said = _run(
+        without, ["pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", same, "tests/engine/test_kernels.py"]
+    )
+    assert " passed" in said
+    assert "failed" not in said
