@@ -40,7 +40,7 @@ FEATURES = _features()
 VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 HAS_AMX = bool(FEATURES.get("amx-tile") and FEATURES.get("amx-bf16") and VECTOR_BYTES == 64 and _amx_is_permitted())
 """Whether this process multiplies large float32 matrices by `engine.amx`."""
-TILE_ROWS = 4 if VECTOR_BYTES == 32 else 8
+TILE_ROWS = 6 if VECTOR_BYTES == 32 else 8
 """With `TILE_VECTORS`, as many sums as the registers hold: there are 16 of 32 bytes, and 32 of the others."""
 TILE_VECTORS = 2 if VECTOR_BYTES == 32 else 3
 DOTS, NARROW_ROWS = ((3, 3), 4) if VECTOR_BYTES == 32 else ((5, 5), 8)
