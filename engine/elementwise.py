@@ -5,29 +5,32 @@ import math
 import numpy as np
 
 from engine.arrays import Array
-from engine.vectors import inlined
+from engine.vectors import inlined, is_single
 
 LINEAR, SIGMOID, TANH, RELU, SOFTMAX = range(5)
 ACTIVATIONS = {"linear": LINEAR, "sigmoid": SIGMOID, "tanh": TANH, "relu": RELU, "softmax": SOFTMAX}
 
 
 @inlined
-def _exp_less_1(x: float) -> tuple[float, float]:
+def _exp_less_1(x: float, short: bool) -> tuple[float, float]:
     """``exp(x) = scale + rest``, and ``rest + (scale - 1)`` is ``exp(x) - 1``, exact near 0 too; in float64, without a branch.
 
-    ``x = n log 2 + r``, with ``n`` rounded to the last places of a number so large that it has no others.
+    ``x = n log 2 + r``, with ``n`` rounded to the last places of a number so large that it has no others. With ``short`` it
+    is off by 2e-10, less than single precision shows.
     """
     x = -708.0 if x < -708.0 else x
     x = 708.0 if x > 708.0 else x
     shifted = np.float64(x * 1.4426950408889634 + 6755399441055744.0)
     n = shifted - 6755399441055744.0
     r = x - n * 0.693147180369123816490 - n * 1.90821492927058770002e-10
-    series = 1.0 / 6227020800.0
-    series = series * r + 1.0 / 479001600.0
-    series = series * r + 1.0 / 39916800.0
-    series = series * r + 1.0 / 3628800.0
-    series = series * r + 1.0 / 362880.0
-    series = series * r + 1.0 / 40320.0
+    series = 1.0 / 40320.0
+    if not short:
+        series = 1.0 / 6227020800.0
+        series = series * r + 1.0 / 479001600.0
+        series = series * r + 1.0 / 39916800.0
+        series = series * r + 1.0 / 3628800.0
+        series = series * r + 1.0 / 362880.0
+        series = series * r + 1.0 / 40320.0
     series = series * r + 1.0 / 5040.0
     series = series * r + 1.0 / 720.0
     series = series * r + 1.0 / 120.0
@@ -40,22 +43,24 @@ def _exp_less_1(x: float) -> tuple[float, float]:
 
 
 @inlined
-def _log(x: float) -> float:
+def _log(x: float, short: bool) -> float:
     """The logarithm of a normal number above 0, or of NaN; in float64, without a branch.
 
-    ``x = 2^n m`` with ``m`` around 1, and ``log m = 2 artanh((m - 1) / (m + 1))``.
+    ``x = 2^n m`` with ``m`` around 1, and ``log m = 2 artanh((m - 1) / (m + 1))``; ``short`` is off by 2e-10, too.
     """
     bits = np.float64(x).view(np.int64)
     n = (bits - 0x3FE6A09E667F3BCD) >> 52  # how often 2 goes into it, beyond the root of 1 / 2
     m = np.int64(bits - (n << 52)).view(np.float64)
     f = (m - 1.0) / (m + 1.0)
     s = f * f
-    series = 1.0 / 21.0
-    series = series * s + 1.0 / 19.0
-    series = series * s + 1.0 / 17.0
-    series = series * s + 1.0 / 15.0
-    series = series * s + 1.0 / 13.0
-    series = series * s + 1.0 / 11.0
+    series = 1.0 / 11.0
+    if not short:
+        series = 1.0 / 21.0
+        series = series * s + 1.0 / 19.0
+        series = series * s + 1.0 / 17.0
+        series = series * s + 1.0 / 15.0
+        series = series * s + 1.0 / 13.0
+        series = series * s + 1.0 / 11.0
     series = series * s + 1.0 / 9.0
     series = series * s + 1.0 / 7.0
     series = series * s + 1.0 / 5.0
@@ -68,14 +73,14 @@ def _log(x: float) -> float:
 @inlined
 def _sigmoid(z: Array, a: Array) -> None:
     for i in range(z.size):
-        scale, rest = _exp_less_1(-np.float64(z[i]))
+        scale, rest = _exp_less_1(-np.float64(z[i]), is_single(a))
         a[i] = 1.0 / (1.0 + (scale + rest))
 
 
 @inlined
 def _tanh(z: Array, a: Array) -> None:
     for i in range(z.size):
-        scale, rest = _exp_less_1(-2.0 * abs(np.float64(z[i])))
+        scale, rest = _exp_less_1(-2.0 * abs(np.float64(z[i])), is_single(a))
         less_1 = rest + (scale - 1.0)
         a[i] = math.copysign(less_1 / (2.0 + less_1), z[i])
 
@@ -93,7 +98,7 @@ def _softmax(z: Array, a: Array, n: int, scratch: Array) -> None:
         for j in range(n):
             z[row * n + j] -= largest
     for i in range(z.size):
-        scale, rest = _exp_less_1(np.float64(z[i]))
+        scale, rest = _exp_less_1(np.float64(z[i]), is_single(a))
         a[i] = scale + rest
     for row in range(rows):
         total = 0.0
@@ -101,7 +106,7 @@ def _softmax(z: Array, a: Array, n: int, scratch: Array) -> None:
             total += a[row * n + j]
         totals[row] = total
     for row in range(rows):
-        totals[rows + row] = _log(totals[row])
+        totals[rows + row] = _log(totals[row], is_single(a))
         totals[row] = 1.0 / totals[row]
     for row in range(rows):
         for j in range(n):
@@ -117,9 +122,9 @@ def _softmax_of_two(z: Array, a: Array) -> None:
         # A NaN, or an infinity that is the larger, is a NaN in the sum of both, and so in both answers.
         largest = second if second > first else first
         first, second = first - largest, second - largest
-        scale, rest = _exp_less_1(first + second)
+        scale, rest = _exp_less_1(first + second, is_single(a))
         smaller = scale + rest
-        share, log_total = 1.0 / (1.0 + smaller), _log(1.0 + smaller)
+        share, log_total = 1.0 / (1.0 + smaller), _log(1.0 + smaller, is_single(a))
         z[2 * row], z[2 * row + 1] = first - log_total, second - log_total
         a[2 * row] = share if first == 0.0 else smaller * share
         a[2 * row + 1] = share if second == 0.0 else smaller * share

@@ -308,6 +308,18 @@ def pointer_to(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> An
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def is_single(typing: Any, array: Any) -> Any:
+    """Whether an array is of single precision, known as the code is made: ``array.itemsize`` is read as it runs."""
+    del typing
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        del context, builder, arguments
+        return ir.Constant(ir.IntType(1), int(signature.args[0].dtype.bitwidth == 32))
+
+    return types.boolean(array), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def swap_control_word(typing: Any, word: Any) -> Any:
     """Set how the machine treats special numbers, and give what was set before; 0 is for "read, and change nothing"."""
     del typing, word
