@@ -49,6 +49,7 @@ from engine.vectors import (
     TILE_VECTORS,
     VECTOR_BYTES,
     WIDE_ROW_BYTES,
+    called,
     compiled,
     flush_denormals,
     inlined,
@@ -201,7 +202,7 @@ def _adam_numbers(step: int, beta: float, numbers: Array, theta: Array) -> tuple
     return kind(beta_1), kind(beta_2), kind(eps * root), kind(rate)
 
 
-@inlined
+@called
 def _update(
     optimizer: int, numbers: Array, step: int, beta: float, theta: Array, gradient: Array, slots: Array
 ) -> None:

@@ -80,6 +80,11 @@ def inlined(function: F) -> F:
     return cast("F", njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(function))
 
 
+def called(function: F) -> F:
+    """A part of a compiled function that stays a function: it has the registers for itself, as the rest has without it."""
+    return cast("F", njit(fastmath={"contract"}, error_model="numpy")(function))
+
+
 class Vectors:
     """Vectors of one dtype, as LLVM's instructions on them."""
 
