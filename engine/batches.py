@@ -148,7 +148,6 @@ class Reader:
         self._y, self._smoothing = y, smoothing
         self.order: Int[Array, " n"] = np.empty(len(rows) if shuffle else 0, np.intp)
         self.number_rows = number_rows
-        self._numbers = np.empty(len(self.order), np.uint64)
         self._held: tuple[int, int] | None = None
 
     def draw(self, generator: np.random.Generator) -> None:
@@ -158,10 +157,10 @@ class Reader:
         """
         if not (n := self.order.size):
             return
-        bits, numbers = (n - 1).bit_length(), self._numbers
+        bits, numbers = (n - 1).bit_length(), self.order.view(np.uint64)
         self.number_rows(generator, bits, numbers)
         numbers.sort()
-        np.bitwise_and(numbers, np.uint64((1 << bits) - 1), self.order.view(np.uint64))
+        np.bitwise_and(numbers, np.uint64((1 << bits) - 1), numbers)
 
     def read(self, start: int, stop: int) -> None:
         """Copy the rows from place ``start`` to before ``stop`` of the order to the beginning of the block."""

@@ -331,7 +331,7 @@ def memory_bytes(
         evaluation = evaluation_layout(network, itemsize, n_validation_rows)
         shapes = _buffer_shapes(network, evaluation, training=False, weighted=weighted)
         numbers += sum(int(np.prod(shape)) for shape in shapes.values())
-    order = 16 * n_rows if training.shuffle and training.batch_size is not None else 0
+    order = 8 * n_rows if training.shuffle and training.batch_size is not None else 0
     return itemsize * numbers + order
 
 
