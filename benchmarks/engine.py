@@ -124,8 +124,10 @@ def measure(effort: Effort, peers_python: Path) -> list[Measured]:
     """Every workload in turn."""
     core = max(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as cache:
+        # OpenBLAS is to choose its kernels by itself, as it does for anyone.
+        given = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
         environment = {
-            **os.environ,
+            **given,
             **{f"{name}_NUM_THREADS": "1" for name in THREADS},
             # What PyTorch compiled in another run is not found, so the time to compile is that of a first time.
             "TORCHINDUCTOR_CACHE_DIR": cache,
