@@ -75,10 +75,12 @@ def armed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Armed]:
     ["job taken", "taking committed", "record written", "record committed", "weights stored", "model published"],
 )
 def test_a_training_process_killed_at_a_point_changes_no_bit(armed: Armed, point: str) -> None:
+    # A job that is soon over is stored once, with its end.
+    job, expected = armed.lasting if point == "record committed" else (armed.job, armed.expected)
     armed.at(point)
-    job_id = armed.service.submit(**armed.job)["id"]
+    job_id = armed.service.submit(**job)["id"]
     armed.until_killed()
-    armed.check(job_id, armed.expected)
+    armed.check(job_id, expected)
 
 
 def test_a_training_process_killed_when_it_has_confirmed_a_pause_leaves_it_paused(armed: Armed) -> None:
