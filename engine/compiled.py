@@ -32,6 +32,7 @@ from engine.tiles import (
     dots_of_one,
     dots_of_two,
     fetch,
+    first_largest,
     slim_sums,
     sums_of_pairs,
     unowned,
@@ -372,6 +373,10 @@ def _measure(task: int, threshold: float, a: Array, y: Array, n: int, sums: Arra
     elif task == CLASSES and n == 2:
         for row in range(rows):
             right += (a[2 * row + 1] > a[2 * row]) == (y[2 * row + 1] > y[2 * row])
+        sums[1] += right
+    elif task == CLASSES and n * a.itemsize <= VECTOR_BYTES:
+        for i in range(0, a.size, n):
+            right += first_largest(a, i, n) == first_largest(y, i, n)
         sums[1] += right
     elif task == CLASSES:
         for i in range(0, a.size, n):

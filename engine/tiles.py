@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -365,6 +366,24 @@ def fetch(typing: Any, source: Any, at: Any, width: Any) -> Any:
 
     i = types.intp
     return types.void(source, i, i), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def first_largest(typing: Any, a: Any, at: Any, n: Any) -> Any:
+    """The place in a row of ``n`` numbers, a vector or less, of the first of the largest; of a row with a NaN, any number."""
+    del typing, at, n
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        a, at, n = arguments
+        vector = Vectors(builder, signature.args[0].dtype)
+        mask = vector.first(n)
+        row = vector.load(pointer_to(context, builder, signature.args[0], a, at), mask)
+        row = builder.select(mask, row, vector.constant(-np.inf))
+        are_it = builder.fcmp_ordered("==", row, vector.largest(row))
+        places = builder.zext(builder.bitcast(are_it, ir.IntType(vector.length)), ir.IntType(64))
+        return builder.cttz(places, ir.Constant(ir.IntType(1), 0))
+
+    return types.intp(a, types.intp, types.intp), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]

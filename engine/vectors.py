@@ -170,6 +170,15 @@ class Vectors:
         """The number, known now, in every place."""
         return ir.Constant(self._type, [number] * self.length)
 
+    def largest(self, x: Any) -> Any:
+        """The largest number, in every place. Of a number and a NaN either may be it."""
+        size = self.length // 2
+        while size:
+            other = self.builder.shuffle_vector(x, x, self._places([place ^ size for place in range(self.length)]))
+            x = self.builder.select(self.builder.fcmp_ordered(">", x, other), x, other)
+            size //= 2
+        return x
+
     def where_positive(self, x: Any, y: Any) -> Any:
         """``y`` where ``x`` is positive, and 0 elsewhere."""
         return self.builder.select(self.builder.fcmp_ordered(">", x, self.zero()), y, self.zero())
