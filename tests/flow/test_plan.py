@@ -157,7 +157,8 @@ SHAPES: list[tuple[int, list[int], int, int, dict[str, Any]]] = [
     (8, [64, 32], 4000, 200, {"batch_size": 32}),
     (30, [64, 32], 6000, 200, {"batch_size": 256}),
     (30, [64, 32], 2000, 60, {"batch_size": 64, "optimizer": {"name": "rmsprop"}, "dtype": "float64"}),
-    (100, [128], 1000, 100, {"batch_size": "full", "optimizer": {"name": "lbfgs", "max_iter": 4}}),
+    # Few epochs: it has converged after some twenty or more, which no plan knows.
+    (100, [128], 6000, 10, {"batch_size": "full", "optimizer": {"name": "lbfgs", "max_iter": 4}}),
     (20, [32, 32, 32], 3000, 60, {"batch_size": 64, "gradient_clip_norm": 1.0}),
     (784, [30], 1000, 60, {"batch_size": 10, "optimizer": {"name": "gradient_descent"}}),
     (784, [128], 1200, 80, {"batch_size": 128}),
@@ -202,7 +203,7 @@ def test_a_plan_tells_the_seconds_within_a_factor_of_two(own_service: Service) -
         while len(durations) < 3 or (not 0.5 <= ratio <= 2 and len(durations) < 9):  # others had the caches, too
             before = processor_s(own_service.children(worker))
             done = own_service.wait(own_service.submit(**job)["id"], within_s=300)
-            assert done["status"] == "succeeded"
+            assert (done["status"], done["stopped_because"]) == ("succeeded", "completed")
             durations.append(processor_s(own_service.children(worker)) - before)
             ratio = planned["estimated_seconds"] / statistics.median(durations[-3:])
         ratios.append(ratio)
