@@ -21,6 +21,7 @@ BLOCK_BYTES = 1 << 20
 BLOCK_BATCHES = 64
 PAUSE_S = 0.04
 DRAWN_AT_ONCE = 1 << 12
+PLACES = np.arange(DRAWN_AT_ONCE, dtype=np.uint64)
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,10 @@ def _row_s(network: NetworkSpec, passes: float) -> float:
 
 def number_rows(generator: np.random.Generator, bits: int, numbers: Array) -> None:
     """Fill with random numbers, each of which holds its own place in its last ``bits``; all 64 bits are drawn."""
-    places = np.arange(min(DRAWN_AT_ONCE, len(numbers)), dtype=np.uint64)
     for start, stop in spans(0, len(numbers), DRAWN_AT_ONCE):
         part = numbers[start:stop]
         np.left_shift(generator.bit_generator.random_raw(stop - start), np.uint64(bits), part)
-        np.bitwise_or(part, places[: stop - start], part)
+        np.bitwise_or(part, PLACES[: stop - start], part)
         np.bitwise_or(part, np.uint64(start), part)  # a multiple of a power of 2 beyond the places
 
 
