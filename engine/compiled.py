@@ -18,12 +18,17 @@ from engine.products import (
     STEP,
     STOP,
     WIDTH,
+    Places,
     Soon,
+    goes_in_parts,
     is_for_amx,
     is_large,
+    lines_at_once,
     multiply,
+    multiply_placed,
     packed_sizes,
-    units_at_once,
+    turn,
+    up,
 )
 from engine.tiles import (
     adam_vectors,
@@ -66,6 +71,7 @@ __all__ = [
     "TILE_VECTORS",
     "number_rows",
     "packed_sizes",
+    "pays_turned",
     "take_steps",
     "update",
 ]
@@ -82,8 +88,38 @@ COSTS = {
 }
 """What each loss sums; its share of the sum is the engine's."""
 OPTIMIZERS = {"gradient_descent": GRADIENT_DESCENT, "momentum": MOMENTUM, "adam": ADAM}
-N_PREV, N, W_AT, B_AT, A_AT, DELTA_AT, ACT = range(7)
-"""Columns of the table of layers. ``B_AT`` is -1 without biases; ``A_AT`` and ``DELTA_AT`` count numbers a row."""
+N_PREV, N, W_AT, B_AT, A_AT, DELTA_AT, ACT, IS_TURNED = range(8)
+"""Columns of the table of layers.
+
+``B_AT`` is -1 without biases; ``A_AT`` and ``DELTA_AT`` count numbers a row. Only the first layer may be one that
+``IS_TURNED``: its ``W`` is transposed for as long as a call of `take_steps` lasts, and its rows are read where they are stored.
+"""
+LEAST_TURNED = 1 << 13
+"""The multiplications of a batch from which on the first layer is turned: below, calls take more than copies."""
+
+
+@inlined
+def along_rows(rows: int, n: int, n_prev: int) -> bool:
+    """Whether the products of a layer are made of both matrices' rows: there are few of them."""
+    return n <= 2 or (rows <= FEW_ROWS and n_prev >= LONG_ROW)
+
+
+def pays_turned(rows: int, n: int, n_prev: int, itemsize: int) -> bool:
+    """Whether many steps of ``rows`` rows are faster with a first layer that is turned.
+
+    Its weights are needed one way only: no error goes beyond them. But what is large is better copied, and the tiles of the
+    gradient must not be more when it is transposed, too.
+    """
+    length = VECTOR_BYTES // itemsize
+    tiles, tiles_turned = (up(high, TILE_ROWS) * up(wide, length) for high, wide in ((n, n_prev), (n_prev, n)))
+    return (
+        rows * n * n_prev >= LEAST_TURNED
+        and tiles_turned <= tiles
+        and not along_rows(rows, n, n_prev)
+        and not goes_in_parts(rows, n, n_prev, itemsize)
+        and not is_for_amx(rows, n, n_prev, itemsize)
+        and not is_for_amx(n_prev, n, rows, itemsize)
+    )
 
 
 @inlined
@@ -97,7 +133,7 @@ def _weigh(
     """
     n_prev, n, W_at, b_at = layer[N_PREV], layer[N], layer[W_AT], layer[B_AT]
     floor = z.dtype.type(0.0 if layer[ACT] == RELU else -np.inf)
-    if n <= 2 or (rows <= FEW_ROWS and n_prev >= LONG_ROW):
+    if along_rows(rows, n, n_prev):
         height = NARROW_ROWS if n <= 2 else DOTS[0]
         for i in range(0, rows, height):
             a_at, c_at, m = a_prev_at + i * a_prev_row, z_at + i * n, rows - i
@@ -116,6 +152,19 @@ def _weigh(
     multiply(
         a_prev, a_prev_at, a_prev_row, 1, theta, W_at, 1, n_prev, z, z_at, rows, n, n_prev, theta, b_at, floor,
         theta, -1, z.dtype.type(0.0), panel, strips, soon,
+    )  # fmt: skip
+
+
+@inlined
+def _weigh_turned(
+    layer: Array, theta: Array, places: Places, z: Array, z_at: int, rows: int, panel: Array, soon: Soon
+) -> None:
+    """`_weigh` where ``W`` is transposed, and the rows are where they are stored."""
+    n_prev, n = layer[N_PREV], layer[N]
+    floor = z.dtype.type(0.0 if layer[ACT] == RELU else -np.inf)
+    multiply_placed(
+        soon.source, 0, places, theta, layer[W_AT], z, z_at, rows, n, n_prev, theta, layer[B_AT], floor,
+        z.dtype.type(0.0), panel, soon,
     )  # fmt: skip
 
 
@@ -152,16 +201,28 @@ def _hidden_error(
 @inlined
 def _weight_gradient(
     layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, a_prev_row: int, rows: int, first: int,
-    units: int, out: Array, out_at: int, factor: float, panel: Array, strips: Array, soon: Soon,
+    lines: int, out: Array, out_at: int, factor: float, panel: Array, strips: Array, soon: Soon,
 ) -> None:  # fmt: skip
     """(5): ``dC/dW^l = delta^l (a^(l-1))^T``, summed over the rows; or ``factor`` times that, added to ``out``.
 
-    Of the ``units`` from ``first`` on: as many rows of ``W^l``.
+    Of the ``lines`` from ``first`` on: as many rows of ``W^l`` as it is stored.
     """
     n_prev, n = layer[N_PREV], layer[N]
     multiply(
-        deltas, delta_at + first, 1, n, a_prev, at, a_prev_row, 1, out, out_at, units, n_prev, rows, out, -1,
+        deltas, delta_at + first, 1, n, a_prev, at, a_prev_row, 1, out, out_at, lines, n_prev, rows, out, -1,
         out.dtype.type(-np.inf), out, -1, factor, panel, strips, soon,
+    )  # fmt: skip
+
+
+@inlined
+def _turned_weight_gradient(
+    layer: Array, deltas: Array, delta_at: int, places: Places, rows: int, first: int, lines: int, out: Array,
+    out_at: int, factor: float, panel: Array, soon: Soon,
+) -> None:  # fmt: skip
+    """`_weight_gradient` where ``W`` is transposed, and the rows are where they are stored."""
+    multiply_placed(
+        soon.source, first, Places(places.columns, places.rows), deltas, delta_at, out, out_at, lines, layer[N], rows,
+        out, -1, out.dtype.type(-np.inf), factor, panel, soon,
     )  # fmt: skip
 
 
@@ -236,9 +297,17 @@ def _gather(source: Array, order: Array, start: int, rows: int, width: int, out:
 
 
 @inlined
+def _find(order: Array, start: int, rows: int, width: int, out: Array) -> None:
+    """Where the rows begin that `_gather` would copy."""
+    for i in range(rows):
+        row = start + i
+        out[i] = (order[row] if order.size else row) * width
+
+
+@inlined
 def _forward(
     layers: Array, theta: Array, x: Array, x_row: int, rows: int, z: Array, a: Array, activations: Array, panel: Array,
-    strips: Array, soon: Soon,
+    strips: Array, soon: Soon, places: Places,
 ) -> None:  # fmt: skip
     """Feed a batch forward, from the first layer to the last, whose ``z`` is kept beside its ``a``."""
     last = len(layers) - 1
@@ -248,7 +317,10 @@ def _forward(
         n, act = layer[N], layer[ACT]
         size, start = rows * n, layer[A_AT] * rows
         out, out_at = (activations, start) if i < last else (z, 0)
-        _weigh(layer, theta, a_prev, at, row, out, out_at, rows, panel, strips, soon)
+        if layer[IS_TURNED]:
+            _weigh_turned(layer, theta, places, out, out_at, rows, panel, soon)
+        else:
+            _weigh(layer, theta, a_prev, at, row, out, out_at, rows, panel, strips, soon)
         z_i = out[out_at : out_at + size]
         a_i = z_i if i < last else a[:size]
         if i == last and act in (RELU, LINEAR):
@@ -274,7 +346,7 @@ def _backward(
 def _gradients(
     layers: Array, x: Array, x_row: int, rows: int, activations: Array, deltas: Array, gradient: Array, theta: Array,
     slots: Array, beta: float, is_adam: bool, adam: tuple[float, float, float, float], wanted: bool, panel: Array,
-    strips: Array, soon: Soon,
+    strips: Array, soon: Soon, places: Places,
 ) -> None:  # fmt: skip
     """The gradients of all layers; with a ``beta`` that is not 0, the parameters go down theirs at once.
 
@@ -287,18 +359,24 @@ def _gradients(
         layer = layers[i]
         n_prev, n, delta_at, W_at, b_at = layer[N_PREV], layer[N], layer[DELTA_AT] * rows, layer[W_AT], layer[B_AT]
         a_prev, at, row = (x, 0, x_row) if i == 0 else (activations, layers[i - 1][A_AT] * rows, n_prev)
-        out, at_once = theta if beta != 0.0 else gradient, n
-        in_place = is_large(rows, n_prev, theta.itemsize) or is_for_amx(n, n_prev, rows, theta.itemsize)
-        if is_adam and not in_place:
-            at_once = units_at_once(n_prev, theta.itemsize)
-        for first in range(0, n, at_once):
-            units, begin = min(at_once, n - first), W_at + first * n_prev
+        n_lines, length = (n_prev, n) if layer[IS_TURNED] else (n, n_prev)
+        out, at_once = theta if beta != 0.0 else gradient, n_lines
+        in_place = is_large(rows, length, theta.itemsize) or is_for_amx(n, n_prev, rows, theta.itemsize)
+        if layer[IS_TURNED] or (is_adam and not in_place):
+            at_once = lines_at_once(length, theta.itemsize)
+        for first in range(0, n_lines, at_once):
+            lines, begin = min(at_once, n_lines - first), W_at + first * length
             out_at = W_at if is_adam and not wanted else begin
-            _weight_gradient(
-                layer, deltas, delta_at, a_prev, at, row, rows, first, units, out, out_at, factor, panel, strips, soon
-            )
+            if layer[IS_TURNED]:
+                _turned_weight_gradient(
+                    layer, deltas, delta_at, places, rows, first, lines, out, out_at, factor, panel, soon
+                )
+            else:
+                _weight_gradient(
+                    layer, deltas, delta_at, a_prev, at, row, rows, first, lines, out, out_at, factor, panel, strips, soon
+                )  # fmt: skip
             if is_adam:
-                adam_vectors(theta, slots[0], slots[1], begin, gradient, out_at, units * n_prev, *adam)
+                adam_vectors(theta, slots[0], slots[1], begin, gradient, out_at, lines * length, *adam)
         if b_at < 0:
             continue
         _bias_gradient(layer, deltas, delta_at, rows, gradient)
@@ -309,14 +387,25 @@ def _gradients(
 
 
 @inlined
-def _look_ahead(soon: Soon, start: int, rows: int, n_inputs: int, n: int, batch_rows: int) -> None:
-    """Note ``rows`` rows from place ``start`` on, to be fetched while the first layer's gradient of a batch is made.
+def _turn(first: Array, vector: Array, back: bool, spare: Array) -> None:
+    """Transpose what a vector of all parameters has for the ``first`` layer's weights, or transpose it ``back``."""
+    if first[IS_TURNED]:
+        n_prev, n = first[N_PREV], first[N]
+        turn(vector, first[W_AT], n_prev if back else n, n if back else n_prev, spare)
 
-    That is where memory is not needed otherwise. ``n`` is the number of the layer's units.
+
+@inlined
+def _look_ahead(soon: Soon, start: int, rows: int, first: Array, batch_rows: int) -> None:
+    """Note ``rows`` rows from place ``start`` on, to be fetched while the ``first`` layer's gradient of a batch is made.
+
+    That is where memory is not needed otherwise.
     """
-    noted, length = soon.noted, VECTOR_BYTES // soon.source.itemsize
+    noted, length, n_inputs, n = soon.noted, VECTOR_BYTES // soon.source.itemsize, first[N_PREV], first[N]
     noted[ROW], noted[STOP], noted[AT], noted[WIDTH] = start, start, 0, n_inputs
-    panels, tiles_high = n_inputs // (TILE_VECTORS * length), (n + TILE_ROWS - 1) // TILE_ROWS
+    width = TILE_VECTORS * length
+    panels, tiles_high = n_inputs // width, (n + TILE_ROWS - 1) // TILE_ROWS
+    if first[IS_TURNED]:
+        panels, tiles_high = (n + width - 1) // width, (n_inputs + TILE_ROWS - 1) // TILE_ROWS
     if (
         panels == 0
         or soon.source.size * soon.source.itemsize < FAR_BYTES
@@ -417,7 +506,8 @@ def take_steps(
     optimizer: int, numbers: Array, step: int, rates: Array, batch_rows: int,
     source_x: Array, source_y: Array, order: Array, begin: int, n_rows: int, tally: Array,
     x: Array, y: Array, z: Array, a: Array, theta: Array, gradient: Array, slots: Array,
-    activations: Array, deltas: Array, panel: Array, strips: Array, noted: Array, wanted: bool,
+    activations: Array, deltas: Array, panel: Array, strips: Array, noted: Array, rows_at: Array, columns_at: Array,
+    wanted: bool,
 ) -> None:  # fmt: skip
     """A step for each batch of the ``n_rows`` rows from place ``begin`` of the order on, after ``step`` steps before them.
 
@@ -429,7 +519,11 @@ def take_steps(
     theta, gradient, slots = unowned(theta), unowned(gradient), unowned(slots)
     activations, deltas, panel, strips = unowned(activations), unowned(deltas), unowned(panel), unowned(strips)
     amx.begin()
+    _turn(layers[0], theta, False, strips)
+    for slot in slots:
+        _turn(layers[0], slot, False, strips)
     soon = Soon(source_x, order, unowned(noted))
+    places = Places(unowned(rows_at), unowned(columns_at))
     last = layers[len(layers) - 1]
     n, n_inputs = last[N], layers[0][N_PREV]
     x_row, n_stored = x.size // batch_rows, source_x.size // n_inputs
@@ -437,9 +531,12 @@ def take_steps(
     nothing = none, none, none, none
     for number, start in enumerate(range(0, n_rows, batch_rows)):
         rows = min(batch_rows, n_rows - start)
-        _gather(source_x, order, begin + start, rows, n_inputs, x, x_row)
+        if layers[0][IS_TURNED]:
+            _find(order, begin + start, rows, n_inputs, places.rows)
+        else:
+            _gather(source_x, order, begin + start, rows, n_inputs, x, x_row)
         _gather(source_y, order, begin + start, rows, n, y, n)
-        _forward(layers, theta, x, x_row, rows, z, a, activations, panel, strips, soon)
+        _forward(layers, theta, x, x_row, rows, z, a, activations, panel, strips, soon, places)
         size, delta_at = rows * n, last[DELTA_AT] * rows
         z_b, a_b, y_b, delta = z[:size], a[:size], y[:size], deltas[delta_at : delta_at + size]
         total += _cost(cost, z_b, a_b, y_b)
@@ -454,13 +551,18 @@ def take_steps(
             adam = _adam_numbers(number_of_step, rates[number], numbers, theta)
         beta = rates[number] if optimizer == GRADIENT_DESCENT and not is_wanted else 0.0
         after = begin + start + rows
-        _look_ahead(soon, after, min(batch_rows, n_stored - after), n_inputs, layers[0][N], rows)
+        _look_ahead(soon, after, min(batch_rows, n_stored - after), layers[0], rows)
         _gradients(
             layers, x, x_row, rows, activations, deltas, gradient, theta, slots, beta, is_adam, adam, is_wanted, panel,
-            strips, soon,
+            strips, soon, places,
         )  # fmt: skip
         if beta == 0.0 and not is_adam:
             _update(optimizer, numbers, number_of_step, rates[number], theta, gradient, slots)
     tally[0] += share * total
+    _turn(layers[0], theta, True, strips)
+    for slot in slots:
+        _turn(layers[0], slot, True, strips)
+    if wanted:
+        _turn(layers[0], gradient, True, strips)
     amx.end()
     swap_control_word(before)

@@ -44,6 +44,8 @@ UNTOUCHED = {
 }  # fmt: skip
 """The fields of each specification that compiled steps follow or need not know. All others must be at their default."""
 
+STEPS_PER_TURN = 16
+"""So many steps of a call pay for transposing the first layer's weights, and what the optimizer keeps of them, and back."""
 TIMES_AS_FAST = 2
 """Compiled steps are at least so many times as fast as `engine.batches.Layout` reckons, and pause that much less often."""
 LARGEST_MATRIX = 1 << 22
@@ -100,14 +102,14 @@ def warm(dtype: str) -> None:
     """Compile everything for a dtype, or load it from Numba's cache, so that no run has to wait for it."""
     compiled = _compiled()
     numbers, vector = np.zeros(3), np.zeros((3, 2), dtype)
-    layers = np.array([[1, 1, 0, 1, 0, 0, compiled.LINEAR]])
+    layers = np.array([[1, 1, 0, 1, 0, 0, compiled.LINEAR, False]])
     x, y, z, a, activations, deltas = np.zeros((6, 1), dtype)
     panel, strips, noted = *np.zeros((2, 1 << 11), dtype), np.zeros(6, np.int64)
     gradient, slots = np.zeros(2, dtype), vector[1:]
     compiled.take_steps(
         layers, 1.0, False, compiled.SQUARES, compiled.NOTHING, 0.5, compiled.ADAM, numbers, 0, np.zeros(1), 1,
         x, y, np.zeros(1, np.intp), 0, 1, np.zeros(1), x, y, z, a,
-        vector[0], gradient, slots, activations, deltas, panel, strips, noted, True,
+        vector[0], gradient, slots, activations, deltas, panel, strips, noted, *np.zeros((2, 1), np.int64), True,
     )  # fmt: skip
     compiled.update(compiled.ADAM, numbers, 1, 0.0, vector[0], gradient, slots)
     number_rows(np.random.default_rng(0), 1, np.zeros(1, np.uint64))
@@ -170,8 +172,13 @@ class CompiledSteps:
         compiled, loss, spec, layout = _compiled(), LOSSES[training.loss], training.optimizer, workspace.layout
         self._take_steps = compiled.take_steps
         task = compiled.CLASSES if training.task == "classification" else compiled.NUMBERS
+        self.rows_at_once = layout.block_rows * layout.pause_blocks * TIMES_AS_FAST
+        most_steps = -(-min(self.rows_at_once, layout.n_rows) // layout.batch_rows)
+        turned = most_steps >= STEPS_PER_TURN and compiled.pays_turned(
+            layout.batch_rows, network.widths[1], network.n_inputs, theta.itemsize
+        )
         self._before = (
-            _table(network, compiled),
+            _table(network, compiled, turned),
             loss.share(network.n_outputs),
             network.layers[-1].activation == loss.collapses_with,
             compiled.COSTS[training.loss],
@@ -180,15 +187,14 @@ class CompiledSteps:
             compiled.OPTIMIZERS[spec.name],
             _numbers(spec),
         )
-        self.rows_at_once = layout.block_rows * layout.pause_blocks * TIMES_AS_FAST
-        rates = np.full(-(-min(self.rows_at_once, layout.n_rows) // layout.batch_rows), spec.learning_rate)
+        rates = np.full(most_steps, spec.learning_rate)
         self._n_rows = layout.n_rows
         self._rows = rates, layout.batch_rows, *(_flat(rows) for rows in reader.sources), reader.order
         self._sources = reader.sources  # the flat views do not keep them
         blocks = (part.reshape(-1) for part in (workspace.y, workspace.z, workspace.a))
-        sizes = _buffer_sizes(network, layout, theta.itemsize)
-        x, *buffers = (empty((size,), theta.dtype) for size in sizes)
-        self._after = (x, *blocks, theta, workspace.gradient, slots, *buffers, np.zeros(6, np.int64))
+        x, *buffers = (empty((size,), theta.dtype) for size in _buffer_sizes(network, layout, theta.itemsize, turned))
+        places = np.zeros(layout.batch_rows, np.int64), np.arange(network.n_inputs, dtype=np.int64)
+        self._after = (x, *blocks, theta, workspace.gradient, slots, *buffers, np.zeros(6, np.int64), *places)
 
     def take(self, step: int, start: int, stop: int, tally: Float64[Array, " n_sums"]) -> None:
         """Train on the rows from place ``start`` of the order to before ``stop``, batch by batch, after ``step`` steps.
@@ -227,12 +233,12 @@ def _numbers(spec: OptimizerSpec) -> Float[Array, " n"]:
     return np.array([x for name in COVERED_OPTIMIZERS[spec.name] for x in np.atleast_1d(values[name])], np.float64)
 
 
-def _table(network: NetworkSpec, compiled: Any) -> Array:
+def _table(network: NetworkSpec, compiled: Any, turned: bool) -> Array:
     """A row for each layer, with the columns that `engine.compiled` names."""
     rows, at, a_at, delta_at = [], 0, 0, 0
     for layer, (n_prev, n) in zip(network.layers, pairwise(network.widths), strict=True):
         b_at = at + n * n_prev if network.bias else -1
-        rows.append((n_prev, n, at, b_at, a_at, delta_at, compiled.ACTIVATIONS[layer.activation]))
+        rows.append((n_prev, n, at, b_at, a_at, delta_at, compiled.ACTIVATIONS[layer.activation], turned and at == 0))
         at += n * (n_prev + network.bias)
         a_at, delta_at = a_at + n, delta_at + n
     return np.array(rows, np.int64)
@@ -246,12 +252,18 @@ def _apart(width: int, itemsize: int) -> int:
     return (1 << (size - 1).bit_length()) // itemsize
 
 
-def _buffer_sizes(network: NetworkSpec, layout: Layout, itemsize: int) -> tuple[int, int, int, int, int]:
-    """How many numbers a batch, the hidden activations, the errors, a panel, and the strips of a part of a matrix take."""
+def _buffer_sizes(network: NetworkSpec, layout: Layout, itemsize: int, turned: bool) -> tuple[int, int, int, int, int]:
+    """How many numbers a batch, the hidden activations, the errors, a panel, and the strips of a part of a matrix take.
+
+    A first layer that is turned needs no batch, but the room of its transpose among the strips.
+    """
     widths, rows, compiled = network.widths, layout.batch_rows, _compiled()
     vector = VECTOR_BYTES // itemsize
     longest = max(*widths, rows)
     right, left = compiled.packed_sizes(rows, longest)
     panel = max(compiled.TILE_VECTORS * vector * (longest + vector), right)
     strips = max((compiled.DEPTH + vector) * (longest + vector), left)
-    return rows * _apart(widths[0], itemsize), rows * sum(widths[1:-1]), rows * sum(widths[1:]), panel, strips
+    batch = rows * _apart(widths[0], itemsize)
+    if turned:
+        batch, strips = 0, max(strips, (widths[0] + vector) * (widths[1] + vector))
+    return batch, rows * sum(widths[1:-1]), rows * sum(widths[1:]), panel, strips

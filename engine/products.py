@@ -10,8 +10,19 @@ import numpy as np
 
 from engine.amx import DEEP, LEFT_PLACES, PACKED, RIGHT_PLACES, SIDE, TALL, WIDE, multiply_blocks, pack, pack_turned
 from engine.arrays import Array
-from engine.tiles import copy, fetch, low_tile, tile, transpose_block
-from engine.vectors import DEPTH, HAS_AMX, LARGE_BYTES, NEAR_BYTES, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, inlined
+from engine.tiles import copy, fetch, low_placed_tile, low_tile, placed_tile, tile, transpose_block
+from engine.vectors import (
+    DEPTH,
+    HAS_AMX,
+    LARGE_BYTES,
+    LOW_ROWS,
+    NEAR_BYTES,
+    TILE_ROWS,
+    TILE_VECTORS,
+    VECTOR_BYTES,
+    called,
+    inlined,
+)
 
 
 class Soon(NamedTuple):
@@ -31,10 +42,27 @@ class Soon(NamedTuple):
 
 ROW, STOP, AT, WIDTH, PART, STEP = range(6)
 
+
+class Places(NamedTuple):
+    """Where the numbers of a matrix are that need not be evenly apart: that in row *i* and column *p* at ``rows[i] + columns[p]``.
+
+    One of both is the numbers from 0 on: the matrix has rows that are whole, or is the transpose of such a one.
+    """
+
+    rows: Array
+    columns: Array
+
+
 PACKED_BYTES, LEAST_DEPTH = 3 << 16, 8
 """What the left side of a product may take, packed, so that it stays near; but so many blocks of depth at least."""
 PAYS, LEAST_PRODUCTS = 24, 1 << 18
 """From so much of ``m n / (m + n)`` on, and so many multiplications, AMX is faster, packing included."""
+
+
+@inlined
+def up(number: int, step: int) -> int:
+    """The least multiple of ``step`` that is no less than ``number``."""
+    return (number + step - 1) // step * step
 
 
 @inlined
@@ -73,7 +101,7 @@ def _rows_of_tile(
             start, start_at, floor, slope, slope_at, factor, source, soon_at, soon_step,
         )  # fmt: skip
         return
-    for i in range(0, m, 4):
+    for i in range(0, m, LOW_ROWS):
         low_tile(
             a, a_at + i * a_row, a_row, a_step, 0, 1, b, b_at, b_step, c, c_at + i * c_row, c_row, m - i, k, columns,
             start, start_at, floor, slope, slope_at + i * c_row if slope_at >= 0 else -1, factor, source, soon_at, soon_step,
@@ -94,8 +122,8 @@ def _multiply_panel(
     fetched, at_once = 0, (later_rows * TILE_ROWS + m - 1) // m
     i = 0
     while i < m:
-        if m - i < TILE_ROWS <= m and factor == 0.0 and a_strip == a_row:
-            # The last tile makes some rows again, rather than being of another size.
+        if LOW_ROWS < m - i < TILE_ROWS <= m and factor == 0.0 and a_strip == a_row:
+            # The last tile makes some rows again, rather than two low ones.
             i = m - TILE_ROWS
         for row in range(fetched, min(fetched + at_once, later_rows)):
             fetch(later, later_at + row * later_row, later_columns)
@@ -118,9 +146,15 @@ def is_large(rows: int, columns: int, itemsize: int) -> bool:
 
 
 @inlined
-def units_at_once(n_prev: int, itemsize: int) -> int:
-    """How many rows of a gradient are made at once, if they are used before they are far away."""
-    return max(4 * TILE_ROWS, NEAR_BYTES // (n_prev * itemsize) // TILE_ROWS * TILE_ROWS)
+def goes_in_parts(m: int, n: int, k: int, itemsize: int) -> bool:
+    """Whether the left side of a product of ``(m, k)`` and ``(k, n)`` is copied as it is multiplied: if that is used often."""
+    return is_large(m, k, itemsize) and n * itemsize > 4 * TILE_VECTORS * VECTOR_BYTES
+
+
+@inlined
+def lines_at_once(length: int, itemsize: int) -> int:
+    """How many rows of a gradient, so long, are made at once, if they are used before they are far away."""
+    return max(4 * TILE_ROWS, NEAR_BYTES // (length * itemsize) // TILE_ROWS * TILE_ROWS)
 
 
 @inlined
@@ -166,6 +200,19 @@ def _panel(
 
 
 @inlined
+def turn(x: Array, at: int, rows: int, columns: int, spare: Array) -> None:
+    """Transpose a matrix where it is; ``spare`` holds its transpose, and a vector more in both directions.
+
+    A block that goes beyond a row's end writes into the next row, which is why the last block of a row comes first.
+    """
+    length = VECTOR_BYTES // x.itemsize
+    for j in range(0, columns, length):
+        for i in range((rows - 1) // length * length, -1, -length):
+            transpose_block(x, at + i * columns + j, columns, rows - i, columns - j, spare, j * rows + i, rows)
+    copy(spare, 0, rows * columns, x, at)
+
+
+@inlined
 def is_for_amx(m: int, n: int, k: int, itemsize: int) -> bool:
     """Whether a product of ``(m, k)`` and ``(k, n)`` is made of packed blocks.
 
@@ -175,17 +222,12 @@ def is_for_amx(m: int, n: int, k: int, itemsize: int) -> bool:
 
 
 @inlined
-def _up(number: int, step: int) -> int:
-    return (number + step - 1) // step * step
-
-
-@inlined
 def _packed_depth(m: int, k: int) -> int:
     """How much of ``k`` is packed at once: what ``m`` rows take is to stay near; parts of about the same size."""
-    a_depth = 4 * PACKED // SIDE * _up(m, TALL)
+    a_depth = 4 * PACKED // SIDE * up(m, TALL)
     most = max(LEAST_DEPTH, PACKED_BYTES // a_depth) * DEEP
     parts = (k + most - 1) // most
-    return _up((k + parts - 1) // parts, DEEP)
+    return up((k + parts - 1) // parts, DEEP)
 
 
 @inlined
@@ -265,7 +307,7 @@ def multiply(
         )  # fmt: skip
         return
     # To copy pays only where what is copied is used several times.
-    in_parts = is_large(m, k, a.itemsize) and n * a.itemsize > 4 * TILE_VECTORS * VECTOR_BYTES
+    in_parts = goes_in_parts(m, n, k, a.itemsize)
     copied = is_large(k, n, a.itemsize) and m > 4 * TILE_ROWS
     depth, no_floor, one = _depth(k, a.itemsize) if in_parts else k, a.dtype.type(-np.inf), a.dtype.type(1.0)
     for p in range(0, k, depth):
@@ -290,3 +332,42 @@ def multiply(
                 soon,
             )  # fmt: skip
             j += columns
+
+
+@called
+def multiply_placed(
+    a: Array, a_at: int, places: Places, b: Array, b_at: int, c: Array, c_at: int, m: int, n: int, k: int, start: Array,
+    start_at: int, floor: float, factor: float, panel: Array, soon: Soon,
+) -> None:  # fmt: skip
+    """`multiply` for an ``(m, k)`` matrix whose numbers are at ``places``, counted from ``a_at``, and whole rows of ``b``."""
+    length = VECTOR_BYTES // a.itemsize
+    copied = is_large(k, n, a.itemsize) and m > 4 * TILE_ROWS
+    j = 0
+    while j < n:
+        columns, first_at = _columns_at_once(n - j, a.itemsize), start_at + j if start_at >= 0 else -1
+        right, right_at, right_row = b, b_at + j, n
+        if copied:
+            right, right_at, right_row = panel, 0, TILE_VECTORS * length
+            for p in range(k):
+                copy(b, b_at + j + p * n, columns, panel, p * right_row)
+        i = 0
+        while i < m:
+            if LOW_ROWS < m - i < TILE_ROWS <= m and factor == 0.0:
+                i = m - TILE_ROWS
+            soon_at, soon_step = _next_part(soon)
+            rows, c_i = min(m - i, TILE_ROWS), c_at + i * n + j
+            if rows == TILE_ROWS:
+                tiles = 1 if soon_step > 0 else (m - i) // TILE_ROWS
+                rows = tiles * TILE_ROWS
+                placed_tile(
+                    a, a_at, places.rows, places.columns, i, tiles, right, right_at, right_row, c, c_i, n, rows, k, columns,
+                    start, first_at, floor, c, -1, factor, soon.source, soon_at, soon_step,
+                )  # fmt: skip
+            else:
+                rows = min(rows, LOW_ROWS)
+                low_placed_tile(
+                    a, a_at, places.rows, places.columns, i, 1, right, right_at, right_row, c, c_i, n, rows, k, columns,
+                    start, first_at, floor, c, -1, factor, soon.source, soon_at, soon_step,
+                )  # fmt: skip
+            i += rows
+        j += columns

@@ -17,6 +17,7 @@ from numba.extending import intrinsic
 from engine.vectors import (
     DOTS,
     LINE_BYTES,
+    LOW_ROWS,
     NARROW_ROWS,
     TILE_ROWS,
     TILE_VECTORS,
@@ -53,10 +54,12 @@ class _Places(NamedTuple):
     soon_step: Any
 
 
-def _tile(rows: int, *, few: bool = False) -> Any:
+def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
     """The products of strips of ``rows`` rows of a matrix, one under another, with a panel of another.
 
-    With ``few`` there may be as little as one row (``m`` tells): the last one is then made again.
+    With ``few`` there may be as little as one row (``m`` tells): the last one is then made again. ``placed`` is for a matrix
+    of which neither rows nor columns need be evenly apart: ``a_row`` and ``a_step`` are then arrays, and the number in row *i*
+    and column *p* is ``a[a_at + a_row[a_strip + i] + a_step[p]]``.
 
     ``tile(a, a_at, a_row, a_step, a_strip, tiles, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at, floor,
     slope, slope_at, factor, soon, soon_at, soon_step)`` writes, for each of the ``tiles``, the first row of which is
@@ -64,7 +67,7 @@ def _tile(rows: int, *, few: bool = False) -> Any:
     a[a_at + i a_row + p a_step] b[b_at + p b_step + j]``. It adds ``start[start_at + j]`` unless ``start_at`` is negative,
     gives at least ``floor``, and, unless ``slope_at`` is negative, 0 where ``slope[slope_at + i c_row + j]`` is not
     positive. With a ``factor`` that is not 0, ``factor`` times all that is added to ``c``: no two tiles may then have a row
-    in common. The widest tiles also have ``soon[soon_at + p soon_step]`` brought nearer for each *p*.
+    in common. The widest tiles, and all placed ones, also have ``soon[soon_at + p soon_step]`` brought nearer for each *p*.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -74,26 +77,33 @@ def _tile(rows: int, *, few: bool = False) -> Any:
         begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at), (soon, soon_at))
         a, b, c, start, slope, soon = (pointer_to(context, builder, kind, x, at) for x, at in begins)
         zero = ir.Constant(ir.IntType(64), 0)
+        if placed:
+            a_row = pointer_to(context, builder, signature.args[2], a_row, a_strip)
+            a_step = pointer_to(context, builder, signature.args[3], a_step, zero)
         given = builder.select(builder.icmp_signed("<", start_at, zero), zero, columns)
         slopes = builder.icmp_signed(">=", slope_at, zero)
         places = _Places(
             a, a_row, a_step, a_strip, tiles, b, b_step, c, c_row, m, k, columns, start, given, floor, slope, slopes, added,
             soon, soon_step,
         )  # fmt: skip
-        _call_for(
-            columns, builder, f"tile_{rows}{'_few' if few else ''}", partial(all_tiles, kind.dtype), places, kind.dtype
-        )
+        name = f"tile_{rows}{'_few' * few}{'_placed' * placed}"
+        _call_for(columns, builder, name, partial(all_tiles, kind.dtype), places, kind.dtype)
         return context.get_dummy_value()
 
     def all_tiles(dtype: Any, vectors: int, whole: bool, builder: Any, *arguments: Any) -> None:
         vector, places = Vectors(builder, dtype), _Places(*arguments)
         masks = _masks(vector, places.columns, vectors, whole)
-        down = builder.mul(places.c_row, ir.Constant(ir.IntType(64), rows))
+        height = ir.Constant(ir.IntType(64), rows)
+        down = builder.mul(places.c_row, height)
         with cgutils.for_range(builder, places.tiles) as loop:
-            a = builder.gep(places.a, [builder.mul(loop.index, places.a_strip)])
             below = builder.mul(loop.index, down)
             c, slope = builder.gep(places.c, [below]), builder.gep(places.slope, [below])
-            one_tile(vector, masks, places._replace(a=a, c=c, slope=slope))
+            a, a_row = places.a, places.a_row
+            if placed:
+                a_row = builder.gep(a_row, [builder.mul(loop.index, height)])
+            else:
+                a = builder.gep(a, [builder.mul(loop.index, places.a_strip)])
+            one_tile(vector, masks, places._replace(a=a, a_row=a_row, c=c, slope=slope))
 
     def one_tile(vector: Vectors, masks: list[Any | None], places: _Places) -> None:
         builder, one = vector.builder, ir.Constant(ir.IntType(64), 1)
@@ -110,7 +120,11 @@ def _tile(rows: int, *, few: bool = False) -> Any:
         with builder.if_then(is_added):
             for number in numbers:
                 vector.fetch(builder.gep(places.c, [builder.mul(places.c_row, number)]), len(masks))
-        _add_products(vector, sums, masks, places, [builder.mul(places.a_row, number) for number in numbers])
+        if placed:
+            from_a = [builder.load(builder.gep(places.a_row, [number])) for number in numbers]
+        else:
+            from_a = [builder.mul(places.a_row, number) for number in numbers]
+        _add_products(vector, sums, masks, places, from_a, placed)
         results = [
             (builder.add(builder.mul(places.c_row, number), length), mask, total)
             for number, row in zip(numbers, sums, strict=True)
@@ -137,8 +151,6 @@ def _tile(rows: int, *, few: bool = False) -> Any:
         del (
             typing,
             a_at,
-            a_row,
-            a_step,
             a_strip,
             tiles,
             b_at,
@@ -154,7 +166,8 @@ def _tile(rows: int, *, few: bool = False) -> Any:
         )
         del factor, soon_at, soon_step
         i = types.intp
-        numbers = a, i, i, i, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype, soon, i, i
+        row, step = (a_row, a_step) if placed else (i, i)
+        numbers = a, i, row, step, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype, soon, i, i
         return types.void(*numbers), generate
 
     return intrinsic(tile)
@@ -185,24 +198,27 @@ def _call_for(
 
 
 def _add_products(
-    vector: Vectors, sums: list[list[Any]], masks: list[Any | None], places: _Places, rows: list[Any]
+    vector: Vectors, sums: list[list[Any]], masks: list[Any | None], places: _Places, rows: list[Any], placed: bool
 ) -> None:
     """Add the products of ``k`` columns of a matrix and as many rows of another to a tile's sums."""
     builder = vector.builder
     lines = [unrelated(builder, builder.gep(places.a, [row])) for row in rows]
-    first = places.b, ir.Constant(ir.IntType(64), 0), places.soon
-    steps = places.b_step, places.a_step, places.soon_step
+    one = ir.Constant(ir.IntType(64), 1)
+    first = places.b, places.a_step if placed else ir.Constant(ir.IntType(64), 0), places.soon
+    steps = places.b_step, one if placed else places.a_step, places.soon_step
     now = [cgutils.alloca_once_value(builder, value) for value in first]
     with repeated(builder, places.k):
-        b_p, at, soon = (builder.load(value) for value in now)
-        if len(masks) == TILE_VECTORS:
+        b_p, a_p, soon = (builder.load(value) for value in now)
+        at = builder.load(a_p) if placed else a_p
+        if placed or len(masks) == TILE_VECTORS:
             vector.fetch(soon, 1)
         parts = [vector.load(vector.after(b_p, number), mask) for number, mask in enumerate(masks)]
         for line, row in zip(lines, sums, strict=True):
             factor = vector.fill(builder.load(builder.gep(line, [at])))
             for part, total in zip(parts, row, strict=True):
                 builder.store(vector.add_product(factor, part, builder.load(total)), total)
-        following = builder.gep(b_p, [steps[0]]), builder.add(at, steps[1]), builder.gep(soon, [steps[2]])
+        a_after = builder.gep(a_p, [steps[1]]) if placed else builder.add(a_p, steps[1])
+        following = builder.gep(b_p, [steps[0]]), a_after, builder.gep(soon, [steps[2]])
         for value, after in zip(now, following, strict=True):
             builder.store(after, value)
 
@@ -465,7 +481,8 @@ def transpose_block(
     return types.void(w, i, i, i, i, out, i, i), generate
 
 
-tile, low_tile = _tile(TILE_ROWS), _tile(4, few=True)
+tile, low_tile = _tile(TILE_ROWS), _tile(LOW_ROWS, few=True)
+placed_tile, low_placed_tile = _tile(TILE_ROWS, placed=True), _tile(LOW_ROWS, few=True, placed=True)
 slim_sums, sums_of_pairs = _sums_of_rows(1, 4), _sums_of_rows(2, 4, whole=True)
 dots_in_a_square = _dots(*DOTS)
 dots_of_one, dots_of_two = (_dots(NARROW_ROWS, n, is_together=True) for n in (1, 2))

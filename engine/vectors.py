@@ -43,6 +43,8 @@ HAS_AMX = bool(FEATURES.get("amx-tile") and FEATURES.get("amx-bf16") and VECTOR_
 TILE_ROWS = 6 if VECTOR_BYTES == 32 else 8
 """With `TILE_VECTORS`, as many sums as the registers hold: there are 16 of 32 bytes, and 32 of the others."""
 TILE_VECTORS = 2 if VECTOR_BYTES == 32 else 3
+LOW_ROWS = 4
+"""The rows of the tiles that are for what is left below those."""
 DOTS, NARROW_ROWS = ((3, 3), 4) if VECTOR_BYTES == 32 else ((5, 5), 8)
 FEW_ROWS, LONG_ROW = 16, 64
 """Up to so many rows, and from so many inputs on, transposing ``W`` takes longer than it gains."""

@@ -11,7 +11,7 @@ from numba import njit
 
 from engine import amx
 from engine.arrays import Array, empty
-from engine.products import Soon, is_for_amx, multiply, packed_sizes
+from engine.products import Places, Soon, is_for_amx, multiply, multiply_placed, packed_sizes, turn
 from engine.vectors import DEPTH, HAS_AMX, TILE_VECTORS, VECTOR_BYTES
 
 SHAPES = [
@@ -44,13 +44,41 @@ def _multiply(
     amx.end()
 
 
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _multiply_placed(
+    a: Array, rows: Array, columns: Array, b: Array, c: Array, m: int, n: int, k: int, start: Array, start_at: int,
+    floor: float, factor: float, panel: Array,
+) -> None:  # fmt: skip
+    soon, places = Soon(a, np.zeros(0, np.int64), np.zeros(6, np.int64)), Places(rows, columns)
+    multiply_placed(a, 1, places, b, 0, c, 0, m, n, k, start, start_at, floor, factor, panel, soon)
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _turn(x: Array, at: int, rows: int, columns: int, spare: Array) -> None:
+    turn(x, at, rows, columns, spare)
+
+
 def _flat(matrix: Array) -> Array:
     flat = empty((matrix.size,), np.float32)
     flat[:] = matrix.reshape(-1)
     return flat
 
 
-def _error(shape: tuple[int, int, int], turned: tuple[bool, bool], ending: str, *, with_nan: bool = False) -> float:
+def _scattered(matrix: Array, *, along_rows: bool) -> tuple[Array, Array, Array]:
+    """A matrix of which one of the two kinds of lines is whole, in any order among others: the array, its rows and columns."""
+    lines, length = matrix.shape if along_rows else matrix.shape[::-1]
+    stored = np.full((2 * lines, length), np.nan, np.float32)
+    chosen = np.random.default_rng(lines).permutation(2 * lines)[:lines]
+    stored[chosen] = matrix if along_rows else matrix.T
+    flat = empty((1 + stored.size,), np.float32)
+    flat[0], flat[1:] = np.nan, stored.reshape(-1)
+    places = chosen * length, np.arange(length)
+    return flat, *(places if along_rows else places[::-1])
+
+
+def _error(
+    shape: tuple[int, int, int], turned: tuple[bool, bool], ending: str, *, with_nan: bool = False, placed: bool = False
+) -> float:
     """The largest difference from the product in float64, as a share of the sum of what is added up there."""
     (m, n, k), rng = shape, np.random.default_rng(sum(shape))
     a, b, c, slope = (rng.standard_normal(size, np.float32) for size in ((m, k), (k, n), (m, n), (m, n)))
@@ -65,12 +93,16 @@ def _error(shape: tuple[int, int, int], turned: tuple[bool, bool], ending: str, 
     guarded = np.full(m * n + 2 * GUARDED, 7.0, np.float32)
     flat = guarded[GUARDED : GUARDED + m * n]
     flat[:] = c.reshape(-1)
-    _multiply(
-        _flat(a.T if turned[0] else a), *((1, m) if turned[0] else (k, 1)),
-        _flat(b.T if turned[1] else b), *((1, k) if turned[1] else (n, 1)), flat, m, n, k,
-        start, 0 if ending == "floor" else -1, np.float32(0.0 if ending == "floor" else -np.inf),
-        _flat(slope), 0 if ending == "slope" else -1, np.float32(-0.5 if ending == "added" else 0.0), panel, strips,
-    )  # fmt: skip
+    added = start, 0 if ending == "floor" else -1, np.float32(0.0 if ending == "floor" else -np.inf)
+    factor = np.float32(-0.5 if ending == "added" else 0.0)
+    if placed:
+        _multiply_placed(*_scattered(a, along_rows=not turned[0]), _flat(b), flat, m, n, k, *added, factor, panel)
+    else:
+        _multiply(
+            _flat(a.T if turned[0] else a), *((1, m) if turned[0] else (k, 1)),
+            _flat(b.T if turned[1] else b), *((1, k) if turned[1] else (n, 1)), flat, m, n, k, *added,
+            _flat(slope), 0 if ending == "slope" else -1, factor, panel, strips,
+        )  # fmt: skip
     assert (np.delete(guarded, np.s_[GUARDED : GUARDED + m * n]) == 7.0).all(), (
         f"{shape} {turned} {ending}: written beyond"
     )
@@ -87,6 +119,21 @@ def _error(shape: tuple[int, int, int], turned: tuple[bool, bool], ending: str, 
     return float((np.abs(got - wanted) / scale).max())
 
 
+def _is_turned_exactly(rows: int, columns: int) -> bool:
+    """Whether a matrix is its transpose afterwards, and nothing is written beside it and the room that is to be spared."""
+    vector, at = VECTOR_BYTES // 4, GUARDED + 3
+    x, spare = (
+        np.full(size + 2 * GUARDED, 7.0, np.float32) for size in (rows * columns, (rows + vector) * (columns + vector))
+    )
+    matrix = np.random.default_rng(rows).standard_normal((rows, columns), np.float32)
+    x[at : at + matrix.size] = matrix.reshape(-1)
+    _turn(x, at, rows, columns, spare[GUARDED:])
+    around = np.delete(x, np.s_[at : at + matrix.size]), spare[:GUARDED], spare[-GUARDED:]
+    return bool((x[at : at + matrix.size] == matrix.T.reshape(-1)).all()) and all(
+        (part == 7.0).all() for part in around
+    )
+
+
 def main() -> None:
     """Every shape, with each side as it is and turned, and with each of the endings that a product may have."""
     errors = {
@@ -95,12 +142,18 @@ def main() -> None:
         for turned in ((False, False), (False, True), (True, False), (True, True))
         for ending in ("plain", "floor", "slope", "added")
     }
+    for shape in SHAPES + SMALL_SHAPES:
+        for turned in (False, True):
+            for ending in ("plain", "floor", "added"):
+                errors[f"placed {shape} {turned} {ending}"] = _error(shape, (turned, False), ending, placed=True)
+    edges = 1, 2, 7, 15, 16, 17, 33, 100
     found = {
         "has_amx": HAS_AMX,
         "vector_bytes": VECTOR_BYTES,
         "made_by_amx": sum(bool(is_for_amx.py_func(*shape, 4)) for shape in SHAPES),
         "shapes": len(SHAPES),
         "errors": errors,
+        "turned_wrongly": [(m, n) for m in edges for n in edges if not _is_turned_exactly(m, n)],
         "finite_where_they_should_not_be": _error(SHAPES[1], (False, False), "plain", with_nan=True),
     }
     sys.stdout.write(json.dumps(found))

@@ -49,6 +49,14 @@ def short_pauses(monkeypatch):
     monkeypatch.setattr(engine.kernels, "TIMES_AS_FAST", 1)
 
 
+@pytest.fixture(params=[False, True], ids=["as_it_is", "turned"])
+def turned(request, monkeypatch):
+    """Whether the first layer's weights are transposed for each call, be it worth it or not."""
+    monkeypatch.setattr(engine.kernels._compiled(), "pays_turned", lambda *_: request.param)
+    monkeypatch.setattr(engine.kernels, "STEPS_PER_TURN", 1)
+    return request.param
+
+
 @pytest.fixture
 def no_tiles(monkeypatch):
     """All networks are too large for compiled steps: only updates are compiled."""
@@ -94,6 +102,7 @@ def test_compiled_steps_are_the_plain_ones_up_to_rounding(dtype, optimizer, outp
         assert_same(net, spec, data)
 
 
+@pytest.mark.usefixtures("turned")
 @pytest.mark.parametrize("dtype", CLOSE)
 @pytest.mark.parametrize("bias", [True, False])
 def test_compiled_steps_are_the_plain_ones_for_widths_around_a_tile(dtype, bias):
@@ -106,6 +115,7 @@ def test_compiled_steps_are_the_plain_ones_for_widths_around_a_tile(dtype, bias)
             assert_same(net, spec, data)
 
 
+@pytest.mark.usefixtures("turned")
 @pytest.mark.parametrize("dtype", CLOSE)
 @pytest.mark.parametrize("optimizer", COVERED_OPTIMIZERS)
 def test_compiled_steps_are_the_plain_ones_for_matrices_that_are_copied_in_parts(dtype, optimizer):
@@ -118,6 +128,33 @@ def test_compiled_steps_are_the_plain_ones_for_matrices_that_are_copied_in_parts
     assert_same(net, spec, data)
 
 
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("optimizer", COVERED_OPTIMIZERS)
+@pytest.mark.parametrize(("widths", "n_rows"), [((33, 20, 2), 71), ((61, 35, 8, 3), 71), ((700, 40, 2), 809)])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_first_layer_that_is_turned_moves_as_one_that_is_not(monkeypatch, dtype, optimizer, widths, n_rows, shuffle):
+    """To the last bit: every number is the sum of the same products in the same order, also while rows are fetched ahead."""
+    net, data = network(*widths, hidden="relu"), rows(n_rows, widths[0], widths[-1], dtype=dtype)
+    spec = training(optimizer=optimizer, epochs=2, batch_size=18, dtype=dtype, learning_rate=1e-3, shuffle=shuffle)
+    monkeypatch.setattr(engine.kernels, "STEPS_PER_TURN", 1)
+    found = []
+    for turned in (True, False):
+        monkeypatch.setattr(engine.kernels._compiled(), "pays_turned", lambda *_, turned=turned: turned)
+        reports, state = run(net, spec, data, "numba")
+        found.append((state.vectors.tobytes(), [(report.train_loss, report.gradient_norm) for report in reports]))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(("n_rows", "turned"), [(20 * 16, True), (20 * 15, False)])
+def test_first_layer_is_turned_where_so_many_steps_pay_for_it(monkeypatch, n_rows, turned):
+    tables, make = [], engine.kernels._table
+    monkeypatch.setattr(engine.kernels, "_table", lambda *given: tables.append(make(*given)) or tables[-1])
+    run(network(96, 48, 2), training(epochs=1, batch_size=20), rows(n_rows, 96, 2), "numba")
+    column = engine.kernels._compiled().IS_TURNED
+    assert [table[:, column].tolist() for table in tables] == [[turned, False]]
+
+
+@pytest.mark.usefixtures("turned")
 @pytest.mark.parametrize("optimizer", ["gradient_descent", "adam"])
 def test_gradient_that_is_used_up_moves_as_one_that_is_kept(monkeypatch, optimizer):
     net, data = network(300, 61, 2), rows(64, 300, 2, dtype="float32")
@@ -152,7 +189,7 @@ def test_compiled_updates_follow_the_parameters_of_the_optimizer(optimizer, para
     assert_same(network(5, 7, 3), spec, rows(37, 5, 3))
 
 
-@pytest.mark.usefixtures("short_pauses")
+@pytest.mark.usefixtures("short_pauses", "turned")
 @pytest.mark.parametrize("optimizer", COVERED_OPTIMIZERS)
 @pytest.mark.parametrize("dtype", CLOSE)
 @pytest.mark.parametrize("shuffle", [True, False])
@@ -186,6 +223,7 @@ def test_compiled_numbers_of_rows_are_those_of_the_plain_generator(n):
     assert generators[0].bit_generator.state["has_uint32"] == 1
 
 
+@pytest.mark.usefixtures("turned")
 def test_blocks_of_many_batches_are_the_bits_of_blocks_of_one(monkeypatch):
     net, data = network(9, 33, 2), rows(101, 9, 2, dtype="float32")
     spec = training(optimizer="adam", epochs=2, batch_size=7, dtype="float32")
@@ -216,6 +254,7 @@ def test_compiled_tanh_is_exact_near_zero():
     assert reports[0].train_loss == pytest.approx(0.5e-18, rel=1e-14)
 
 
+@pytest.mark.usefixtures("turned")
 @pytest.mark.parametrize("hidden", ["linear", "sigmoid", "tanh", "relu"])
 @pytest.mark.parametrize(("output", "loss"), [("linear", "quadratic"), ("softmax", "cross_entropy")])
 @pytest.mark.parametrize("place", [0, 2])
