@@ -24,6 +24,7 @@ $(VENV)/dev.stamp: requirements/dev.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Setting up (once) ..."
 	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m app.worker.warm
 	@touch $@
 
 serve: $(VENV)/serve.stamp ## Start API, worker and page on this machine.

@@ -104,6 +104,7 @@ def along_rows(rows: int, n: int, n_prev: int) -> bool:
     return n <= 2 or (rows <= FEW_ROWS and n_prev >= LONG_ROW)
 
 
+@compiled
 def pays_turned(rows: int, n: int, n_prev: int, itemsize: int) -> bool:
     """Whether many steps of ``rows`` rows are faster with a first layer that is turned.
 
@@ -111,10 +112,9 @@ def pays_turned(rows: int, n: int, n_prev: int, itemsize: int) -> bool:
     gradient must not be more when it is transposed, too.
     """
     length = VECTOR_BYTES // itemsize
-    tiles, tiles_turned = (up(high, TILE_ROWS) * up(wide, length) for high, wide in ((n, n_prev), (n_prev, n)))
     return (
         rows * n * n_prev >= LEAST_TURNED
-        and tiles_turned <= tiles
+        and up(n_prev, TILE_ROWS) * up(n, length) <= up(n, TILE_ROWS) * up(n_prev, length)
         and not along_rows(rows, n, n_prev)
         and not goes_in_parts(rows, n, n_prev, itemsize)
         and not is_for_amx(rows, n, n_prev, itemsize)

@@ -111,6 +111,7 @@ def warm(dtype: str) -> None:
         x, y, np.zeros(1, np.intp), 0, 1, np.zeros(1), x, y, z, a,
         vector[0], gradient, slots, activations, deltas, panel, strips, noted, *np.zeros((2, 1), np.int64), True,
     )  # fmt: skip
+    compiled.pays_turned(1, 1, 1, vector.itemsize)
     compiled.update(compiled.ADAM, numbers, 1, 0.0, vector[0], gradient, slots)
     number_rows(np.random.default_rng(0), 1, np.zeros(1, np.uint64))
 

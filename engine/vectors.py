@@ -61,17 +61,21 @@ SOURCES = ("vectors.py", "tiles.py", "amx.py", "products.py", "elementwise.py", 
 """The files that all machine code is made from."""
 
 
+OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy"}
+INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""For what is called from machine code alone: made ready for other callers, it would be compiled three times."""
+
+
 def compiled(function: F) -> F:
     """The function as machine code, kept on disk where there is a place that can be written to.
 
     What is kept is out of date when any of `SOURCES` has changed, or whether AMX may be used: by itself, Numba looks at the
     function's own file only.
     """
-    options = {"fastmath": {"contract"}, "error_model": "numpy"}
     try:
-        dispatcher = njit(cache=True, **options)(function)
+        dispatcher = njit(cache=True, **OPTIONS)(function)
     except RuntimeError:
-        return cast("F", njit(**options)(function))
+        return cast("F", njit(**OPTIONS)(function))
     sources = b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)
     dispatcher._cache._cache_file._source_stamp = sha256(sources + bytes([HAS_AMX])).hexdigest()
     return cast("F", dispatcher)
@@ -79,12 +83,12 @@ def compiled(function: F) -> F:
 
 def inlined(function: F) -> F:
     """A part of a compiled function."""
-    return cast("F", njit(fastmath={"contract"}, error_model="numpy", forceinline=True)(function))
+    return cast("F", njit(**INNER, forceinline=True)(function))
 
 
 def called(function: F) -> F:
     """A part of a compiled function that stays a function: it has the registers for itself, as the rest has without it."""
-    return cast("F", njit(fastmath={"contract"}, error_model="numpy")(function))
+    return cast("F", njit(**INNER)(function))
 
 
 class Vectors:
