@@ -6,7 +6,7 @@ from the data at once: as many whole batches as are cheap to keep, or one slice.
 so that they are the same when a run resumes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ BLOCK_BATCHES = 64
 PAUSE_S = 0.04
 DRAWN_AT_ONCE = 1 << 12
 PLACES = np.arange(DRAWN_AT_ONCE, dtype=np.uint64)
+MOST_SPREAD, SPREAD_BYTES = 1 << 22, 8
+"""Machine code sorts up to so many numbers with so many bytes for each beside them; more are sorted in place."""
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,19 @@ def _row_s(network: NetworkSpec, passes: float) -> float:
     return passes * (network.n_parameters / 5e10 + sum(network.widths) * 5e-10)
 
 
-def number_rows(generator: np.random.Generator, bits: int, numbers: Array) -> None:
-    """Fill with random numbers, each of which holds its own place in its last ``bits``; all 64 bits are drawn."""
+def draw_order(generator: np.random.Generator, order: Int[Array, " n"]) -> None:
+    """Fill with the rows in a random order: that of random numbers, which is found faster than by exchanging places.
+
+    Each number holds its row in its last bits, so that sorting is all there is to do; all 64 bits are drawn.
+    """
+    bits, numbers = (len(order) - 1).bit_length(), order.view(np.uint64)
     for start, stop in spans(0, len(numbers), DRAWN_AT_ONCE):
         part = numbers[start:stop]
         np.left_shift(generator.bit_generator.random_raw(stop - start), np.uint64(bits), part)
         np.bitwise_or(part, PLACES[: stop - start], part)
         np.bitwise_or(part, np.uint64(start), part)  # a multiple of a power of 2 beyond the places
+    numbers.sort()
+    np.bitwise_and(numbers, np.uint64((1 << bits) - 1), numbers)
 
 
 class Reader:
@@ -127,7 +135,7 @@ class Reader:
     Attributes:
         sources: ``x`` and ``y`` of all rows.
         order: the rows in the order of the epoch; empty where they are taken as stored.
-        number_rows: the function of that name, or another that does the same.
+        draw_order: the function of that name, or another that does the same.
     """
 
     def __init__(
@@ -147,20 +155,13 @@ class Reader:
             self._copies.append((np.asarray(rows.weights)[:, None], weights))
         self._y, self._smoothing = y, smoothing
         self.order: Int[Array, " n"] = np.empty(len(rows) if shuffle else 0, np.intp)
-        self.number_rows = number_rows
+        self.draw_order: Callable[[np.random.Generator, Int[Array, " n"]], None] = draw_order
         self._held: tuple[int, int] | None = None
 
     def draw(self, generator: np.random.Generator) -> None:
-        """Draw the order of an epoch: that of random numbers, which is found faster than by exchanging places.
-
-        Each number holds a row in its last places, so that sorting is all there is to do.
-        """
-        if not (n := self.order.size):
-            return
-        bits, numbers = (n - 1).bit_length(), self.order.view(np.uint64)
-        self.number_rows(generator, bits, numbers)
-        numbers.sort()
-        np.bitwise_and(numbers, np.uint64((1 << bits) - 1), numbers)
+        """Draw the order of an epoch, if there is one."""
+        if self.order.size:
+            self.draw_order(generator, self.order)
 
     def read(self, start: int, stop: int) -> None:
         """Copy the rows from place ``start`` to before ``stop`` of the order to the beginning of the block."""

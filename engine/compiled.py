@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from engine import amx, pcg
+from engine import amx, shuffle
 from engine.arrays import Array
 from engine.elementwise import ACTIVATIONS, LINEAR, RELU, activate, times_slope
 from engine.products import (
@@ -69,7 +69,7 @@ __all__ = [
     "LINEAR",
     "OPTIMIZERS",
     "TILE_VECTORS",
-    "number_rows",
+    "draw_order",
     "packed_sizes",
     "pays_turned",
     "take_steps",
@@ -495,9 +495,9 @@ def update(optimizer: int, numbers: Array, step: int, beta: float, theta: Array,
 
 
 @compiled
-def number_rows(state: Array, bits: np.uint64, numbers: Array) -> None:
-    """Draw numbers that hold their places; see `engine.pcg`."""
-    pcg.number_rows(state, bits, numbers)
+def draw_order(state: Array, bits: int, half: int, numbers: Array, spare: Array, counts: Array) -> None:
+    """Draw the order of an epoch; see `engine.shuffle`."""
+    shuffle.draw_order(state, bits, half, numbers, spare, counts)
 
 
 @compiled

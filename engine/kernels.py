@@ -6,7 +6,7 @@ matrix products stay with NumPy's BLAS, and only the optimizer's update is compi
 from shapes alone. Numba is optional: it is imported when the first run needs it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import cache
 from hashlib import sha256
@@ -16,10 +16,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 
 from engine.arrays import VECTOR_BYTES, Array, empty
-from engine.batches import Layout, Reader
+from engine.batches import MOST_SPREAD, Layout, Reader, draw_order
 from engine.losses import LOSSES
 from engine.network import Workspace
 from engine.optimizers import OPTIMIZERS
@@ -113,19 +113,31 @@ def warm(dtype: str) -> None:
     )  # fmt: skip
     compiled.pays_turned(1, 1, 1, vector.itemsize)
     compiled.update(compiled.ADAM, numbers, 1, 0.0, vector[0], gradient, slots)
-    number_rows(np.random.default_rng(0), 1, np.zeros(1, np.uint64))
+    order_drawer(1)(np.random.default_rng(0), np.zeros(1, np.intp))
 
 
-def number_rows(generator: np.random.Generator, bits: int, numbers: Array) -> None:
-    """As `engine.batches.number_rows`, for a generator of `numpy.random.PCG64`."""
-    bit_generator = generator.bit_generator
-    whole = bit_generator.state
-    inner = whole["state"]
-    halves = [half for number in (inner["state"], inner["inc"]) for half in divmod(number, 1 << 64)]
-    state = np.array(halves, np.uint64)
-    _compiled().number_rows(state, np.uint64(bits), numbers)
-    inner["state"] = int(state[0]) << 64 | int(state[1])
-    bit_generator.state = whole
+class _Spreader:
+    """Draws the order of ``n_rows`` rows with buffers of its own: some `engine.batches.SPREAD_BYTES` a row."""
+
+    def __init__(self, n_rows: int) -> None:
+        bits = (n_rows - 1).bit_length()
+        half = bits // 2 + 2
+        self._bits, self._buffers = (bits, half), (np.empty(n_rows, np.uint64), np.empty(1 << half, np.intp))
+
+    def draw(self, generator: np.random.Generator, order: Int[Array, " n"]) -> None:
+        bit_generator = generator.bit_generator
+        whole = bit_generator.state
+        inner = whole["state"]
+        halves = [half for number in (inner["state"], inner["inc"]) for half in divmod(number, 1 << 64)]
+        state = np.array(halves, np.uint64)
+        _compiled().draw_order(state, *self._bits, order.view(np.uint64), *self._buffers)
+        inner["state"] = int(state[0]) << 64 | int(state[1])
+        bit_generator.state = whole
+
+
+def order_drawer(n_rows: int) -> Callable[[np.random.Generator, Int[Array, " n"]], None]:
+    """What draws the order of ``n_rows`` rows as `engine.batches.draw_order`, from a generator of `numpy.random.PCG64`."""
+    return _Spreader(n_rows).draw if n_rows <= MOST_SPREAD else draw_order
 
 
 class CompiledStepper:

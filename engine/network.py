@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from engine.activations import ACTIVATIONS, Activation
 from engine.arrays import Array, empty
-from engine.batches import Layout, evaluation_layout, training_layout
+from engine.batches import MOST_SPREAD, SPREAD_BYTES, Layout, evaluation_layout, training_layout
 from engine.dropout import drop, drop_error
 from engine.equations import bias_gradient, feed_forward, hidden_error, output_error, weight_gradient
 from engine.losses import Loss
@@ -317,7 +317,7 @@ def memory_bytes(
     """About the largest memory that `engine.training.train` takes beside the rows themselves, which may be mapped.
 
     Parameters, optimizer slots, the copy of both that a divergence goes back to, the best parameters, gradient,
-    activations and errors of a slice, the rows of a block, and the order of the epoch.
+    activations and errors of a slice, the rows of a block, and the order of the epoch with what is needed to draw it.
     """
     itemsize = np.dtype(training.dtype).itemsize
     layout = training_layout(network, itemsize, n_rows, training.batch_size)
@@ -331,8 +331,8 @@ def memory_bytes(
         evaluation = evaluation_layout(network, itemsize, n_validation_rows)
         shapes = _buffer_shapes(network, evaluation, training=False, weighted=weighted)
         numbers += sum(int(np.prod(shape)) for shape in shapes.values())
-    order = 8 * n_rows if training.shuffle and training.batch_size is not None else 0
-    return itemsize * numbers + order
+    row = 8 + (SPREAD_BYTES if n_rows <= MOST_SPREAD else 0)
+    return itemsize * numbers + (row * n_rows if training.shuffle and training.batch_size is not None else 0)
 
 
 def flops_per_epoch(network: NetworkSpec, training: TrainingSpec, n_rows: int) -> int:

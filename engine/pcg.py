@@ -54,7 +54,10 @@ def _number(state: Halves) -> np.uint64:
 
 @inlined
 def number_rows(state: Array, bits: np.uint64, numbers: Array) -> None:
-    """As `engine.batches.number_rows`: ``state`` is that of the generator and its ``c``, and is that of afterwards."""
+    """Fill with random numbers, of which the last ``bits`` are lost to their own places.
+
+    ``state`` is that of the generator and its ``c``, and is that of afterwards.
+    """
     now, c_1 = (state[0], state[1]), (state[2], state[3])
     m_1 = MULTIPLIER
     m_2, c_2 = _product(m_1, m_1), _step(c_1, m_1, c_1)

@@ -11,7 +11,7 @@ from engine.batches import Reader, Rows, spans, training_layout
 from engine.checks import check_rows
 from engine.evaluation import Evaluation, loss_of, smoothing_of, total_weight
 from engine.gradients import are_finite, clip, norm_of
-from engine.kernels import CompiledStepper, CompiledSteps, available, made_of_tiles, number_rows
+from engine.kernels import CompiledStepper, CompiledSteps, available, made_of_tiles, order_drawer
 from engine.metrics import Metrics
 from engine.network import Pass, Workspace, backward, forward
 from engine.optimizers import OPTIMIZERS, Stepper
@@ -150,7 +150,8 @@ class _Run:
             return
         if self._weighted or not available(network, training):
             raise ValueError("There are no compiled kernels for this network and training.")
-        self._reader.number_rows = number_rows
+        if self._shuffle:
+            self._reader.draw_order = order_drawer(self._n_rows)
         self._stepper = CompiledStepper(
             training.optimizer, theta=state.parameters, gradient=workspace.gradient, slots=state.slots
         )

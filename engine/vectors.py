@@ -57,7 +57,7 @@ NEAR_BYTES = 1 << 16
 """What is used soon after it was made."""
 FAR_BYTES = 1 << 21
 """Rows of so many bytes are so far away that they are fetched before they are needed."""
-SOURCES = ("vectors.py", "tiles.py", "amx.py", "products.py", "elementwise.py", "pcg.py", "compiled.py")
+SOURCES = ("vectors.py", "tiles.py", "amx.py", "products.py", "elementwise.py", "pcg.py", "shuffle.py", "compiled.py")
 """The files that all machine code is made from."""
 
 

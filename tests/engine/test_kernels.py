@@ -207,20 +207,27 @@ def test_run_with_compiled_updates_resumed_at_any_pause_is_bit_identical():
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 511, 512, 9_999])
-def test_compiled_numbers_of_rows_are_those_of_the_plain_generator(n):
+def test_compiled_order_is_that_of_the_plain_generator(n):
     generators = [np.random.default_rng(n) for _ in range(2)]
-    numbers, bits = np.zeros((2, n), np.uint64), (n - 1).bit_length()
+    orders = np.zeros((2, n), np.intp)
     for generator in generators:
         # Half a number is left over: it is to be there afterwards.
         generator.integers(0, 9, dtype=np.uint32)
-    for generator, given, fill in zip(
-        generators, numbers, (engine.batches.number_rows, engine.kernels.number_rows), strict=True
-    ):
-        fill(generator, bits, given)
-    np.testing.assert_array_equal(*numbers)
-    np.testing.assert_array_equal(numbers[1] & np.uint64((1 << bits) - 1), np.arange(n))
+    draws = engine.batches.draw_order, engine.kernels.order_drawer(n)
+    assert draws[0] != draws[1]
+    for _ in range(3):
+        for generator, order, draw in zip(generators, orders, draws, strict=True):
+            draw(generator, order)
+        np.testing.assert_array_equal(*orders)
+        np.testing.assert_array_equal(np.sort(orders[1]), np.arange(n))
     assert generators[0].bit_generator.state == generators[1].bit_generator.state
     assert generators[0].bit_generator.state["has_uint32"] == 1
+
+
+def test_order_of_very_many_rows_is_drawn_in_place(monkeypatch):
+    monkeypatch.setattr(engine.kernels, "MOST_SPREAD", 99)
+    assert engine.kernels.order_drawer(100) is engine.batches.draw_order
+    assert engine.kernels.order_drawer(99) is not engine.batches.draw_order
 
 
 @pytest.mark.usefixtures("turned")
