@@ -68,6 +68,7 @@ __all__ = [
     "DEPTH",
     "LINEAR",
     "OPTIMIZERS",
+    "TILE_ROWS",
     "TILE_VECTORS",
     "draw_order",
     "packed_sizes",

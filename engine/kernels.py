@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int
 
-from engine.arrays import VECTOR_BYTES, Array, empty
+from engine.arrays import VECTOR_BYTES, Array, empty, with_room
 from engine.batches import MOST_SPREAD, Layout, Reader, draw_order
 from engine.losses import LOSSES
 from engine.network import Workspace
@@ -154,7 +154,7 @@ class CompiledStepper:
         compiled = _compiled()
         self._update, self._code = compiled.update, compiled.OPTIMIZERS[spec.name]
         self._numbers = _numbers(spec)
-        self._vectors = theta, gradient, slots
+        self._vectors = theta, gradient, with_room(slots)
 
     def step(self, number: int, learning_rate: float) -> None:
         """Update the parameters with the gradient as it is now; the first step is number 1."""
@@ -206,8 +206,18 @@ class CompiledSteps:
         self._sources = reader.sources  # the flat views do not keep them
         blocks = (part.reshape(-1) for part in (workspace.y, workspace.z, workspace.a))
         x, *buffers = (empty((size,), theta.dtype) for size in _buffer_sizes(network, layout, theta.itemsize, turned))
-        places = np.zeros(layout.batch_rows, np.int64), np.arange(network.n_inputs, dtype=np.int64)
-        self._after = (x, *blocks, theta, workspace.gradient, slots, *buffers, np.zeros(6, np.int64), *places)
+        room = compiled.TILE_ROWS
+        places = np.zeros(layout.batch_rows + room, np.int64), np.arange(network.n_inputs + room, dtype=np.int64)
+        self._after = (
+            x,
+            *blocks,
+            theta,
+            workspace.gradient,
+            with_room(slots),
+            *buffers,
+            np.zeros(6, np.int64),
+            *places,
+        )
 
     def take(self, step: int, start: int, stop: int, tally: Float64[Array, " n_sums"]) -> None:
         """Train on the rows from place ``start`` of the order to before ``stop``, batch by batch, after ``step`` steps.

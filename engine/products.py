@@ -46,7 +46,8 @@ ROW, STOP, AT, WIDTH, PART, STEP = range(6)
 class Places(NamedTuple):
     """Where the numbers of a matrix are that need not be evenly apart: that in row *i* and column *p* at ``rows[i] + columns[p]``.
 
-    One of both is the numbers from 0 on: the matrix has rows that are whole, or is the transpose of such a one.
+    One of both is the numbers from 0 on: the matrix has rows that are whole, or is the transpose of such a one. After ``rows``
+    there are `TILE_ROWS` more places, of anything in the array: tiles look so far ahead.
     """
 
     rows: Array

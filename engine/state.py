@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Float64
 
-from engine.arrays import Array
+from engine.arrays import Array, aligned_rows
 from engine.metrics import n_sums
 from engine.optimizers import OPTIMIZERS
 from engine.spec import NetworkSpec, TrainingSpec, as_text
@@ -73,7 +73,7 @@ def blank_state(network: NetworkSpec, training: TrainingSpec) -> TrainingState:
     n_vectors = 1 + OPTIMIZERS[optimizer.name].n_slots(optimizer.parameters)
     return TrainingState(
         spec=as_text(network, training),
-        vectors=np.zeros((n_vectors, n), training.dtype),
+        vectors=aligned_rows(n_vectors, n, training.dtype),
         best_parameters=np.zeros(n, training.dtype),
         statistics=np.zeros((2, network.n_statistics), training.dtype),
         tally=np.zeros(1 + n_sums(training.task, network.n_outputs)),

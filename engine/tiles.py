@@ -21,6 +21,7 @@ from engine.vectors import (
     NARROW_ROWS,
     TILE_ROWS,
     TILE_VECTORS,
+    VECTORS_AHEAD,
     Vectors,
     apart,
     pointer_to,
@@ -59,7 +60,7 @@ def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
 
     With ``few`` there may be as little as one row (``m`` tells): the last one is then made again. ``placed`` is for a matrix
     of which neither rows nor columns need be evenly apart: ``a_row`` and ``a_step`` are then arrays, and the number in row *i*
-    and column *p* is ``a[a_at + a_row[a_strip + i] + a_step[p]]``.
+    and column *p* is ``a[a_at + a_row[a_strip + i] + a_step[p]]``. What the ``rows`` rows after them begin with is brought nearer.
 
     ``tile(a, a_at, a_row, a_step, a_strip, tiles, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at, floor,
     slope, slope_at, factor, soon, soon_at, soon_step)`` writes, for each of the ``tiles``, the first row of which is
@@ -122,6 +123,9 @@ def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
                 vector.fetch(builder.gep(places.c, [builder.mul(places.c_row, number)]), len(masks))
         if placed:
             from_a = [builder.load(builder.gep(places.a_row, [number])) for number in numbers]
+            for number in range(rows, 2 * rows):
+                following = builder.load(builder.gep(places.a_row, [ir.Constant(ir.IntType(64), number)]))
+                vector.fetch(builder.gep(places.a, [following]), VECTORS_AHEAD)
         else:
             from_a = [builder.mul(places.a_row, number) for number in numbers]
         _add_products(vector, sums, masks, places, from_a, placed)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir
-from llvmlite.binding import get_host_cpu_features, get_process_triple
+from llvmlite.binding import get_host_cpu_features, get_host_cpu_name, get_process_triple
 from numba import njit, types
 from numba.core import cgutils, config
 from numba.extending import intrinsic
@@ -45,6 +45,10 @@ TILE_ROWS = 6 if VECTOR_BYTES == 32 else 8
 TILE_VECTORS = 2 if VECTOR_BYTES == 32 else 3
 LOW_ROWS = 4
 """The rows of the tiles that are for what is left below those."""
+VECTORS_AHEAD = 3
+"""So much of rows that may be anywhere is fetched before the tile that begins with them; a machine goes on by itself."""
+ROOTS_ASIDE = get_host_cpu_name() == "znver4"
+"""Whether the machine takes exact roots while it multiplies; where it does not, estimates of them are faster."""
 DOTS, NARROW_ROWS = ((3, 3), 4) if VECTOR_BYTES == 32 else ((5, 5), 8)
 FEW_ROWS, LONG_ROW = 16, 64
 """Up to so many rows, and from so many inputs on, transposing ``W`` takes longer than it gains."""
@@ -211,7 +215,7 @@ class Vectors:
 
     def root(self, x: Any) -> Any:
         """The square root of numbers of at least 0."""
-        if not self._estimates():
+        if ROOTS_ASIDE or not self._estimates():
             return self._call(f"sqrt.{self._name}", self._type, x)
         builder = self.builder
         # Within the normal numbers; a NaN is neither smaller nor larger, and stays.

@@ -12,7 +12,7 @@ from numba import njit
 from engine import amx
 from engine.arrays import Array, empty
 from engine.products import Places, Soon, is_for_amx, multiply, multiply_placed, packed_sizes, turn
-from engine.vectors import DEPTH, HAS_AMX, TILE_VECTORS, VECTOR_BYTES
+from engine.vectors import DEPTH, HAS_AMX, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 
 SHAPES = [
     (128, 128, 784),
@@ -65,14 +65,17 @@ def _flat(matrix: Array) -> Array:
 
 
 def _scattered(matrix: Array, *, along_rows: bool) -> tuple[Array, Array, Array]:
-    """A matrix of which one of the two kinds of lines is whole, in any order among others: the array, its rows and columns."""
+    """A matrix of which one of the two kinds of lines is whole, in any order among others: the array, its rows and columns.
+
+    Both end with places that are looked ahead to.
+    """
     lines, length = matrix.shape if along_rows else matrix.shape[::-1]
     stored = np.full((2 * lines, length), np.nan, np.float32)
     chosen = np.random.default_rng(lines).permutation(2 * lines)[:lines]
     stored[chosen] = matrix if along_rows else matrix.T
     flat = empty((1 + stored.size,), np.float32)
     flat[0], flat[1:] = np.nan, stored.reshape(-1)
-    places = chosen * length, np.arange(length)
+    places = [np.append(numbers, np.zeros(TILE_ROWS, np.int64)) for numbers in (chosen * length, np.arange(length))]
     return flat, *(places if along_rows else places[::-1])
 
 
