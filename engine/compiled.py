@@ -59,6 +59,7 @@ from engine.vectors import (
     compiled,
     flush_denormals,
     inlined,
+    itemsize_of,
     swap_control_word,
 )
 
@@ -230,7 +231,7 @@ def _turned_weight_gradient(
 @inlined
 def _bias_gradient(layer: Array, deltas: Array, delta_at: int, rows: int, out: Array) -> None:
     """(6): ``dC/db^l = delta^l``, summed over the rows."""
-    n, b_at, length = layer[N], layer[B_AT], VECTOR_BYTES // out.itemsize
+    n, b_at, length = layer[N], layer[B_AT], VECTOR_BYTES // itemsize_of(out)
     in_pairs = n - n % (2 * length)
     for j in range(0, in_pairs, 2 * length):
         sums_of_pairs(deltas, delta_at + j, rows, n, n - j, out, b_at + j)
@@ -286,7 +287,7 @@ def _gather(source: Array, order: Array, start: int, rows: int, width: int, out:
 
     Of ``out``, a row begins ``out_row`` after that before.
     """
-    is_wide = width * source.itemsize >= WIDE_ROW_BYTES
+    is_wide = width * itemsize_of(source) >= WIDE_ROW_BYTES
     for i in range(rows):
         row = start + i
         if order.size:
@@ -362,9 +363,9 @@ def _gradients(
         a_prev, at, row = (x, 0, x_row) if i == 0 else (activations, layers[i - 1][A_AT] * rows, n_prev)
         n_lines, length = (n_prev, n) if layer[IS_TURNED] else (n, n_prev)
         out, at_once = theta if beta != 0.0 else gradient, n_lines
-        in_place = is_large(rows, length, theta.itemsize) or is_for_amx(n, n_prev, rows, theta.itemsize)
+        in_place = is_large(rows, length, itemsize_of(theta)) or is_for_amx(n, n_prev, rows, itemsize_of(theta))
         if layer[IS_TURNED] or (is_adam and not in_place):
-            at_once = lines_at_once(length, theta.itemsize)
+            at_once = lines_at_once(length, itemsize_of(theta))
         for first in range(0, n_lines, at_once):
             lines, begin = min(at_once, n_lines - first), W_at + first * length
             out_at = W_at if is_adam and not wanted else begin
@@ -401,7 +402,7 @@ def _look_ahead(soon: Soon, start: int, rows: int, first: Array, batch_rows: int
 
     That is where memory is not needed otherwise.
     """
-    noted, length, n_inputs, n = soon.noted, VECTOR_BYTES // soon.source.itemsize, first[N_PREV], first[N]
+    noted, length, n_inputs, n = soon.noted, VECTOR_BYTES // itemsize_of(soon.source), first[N_PREV], first[N]
     noted[ROW], noted[STOP], noted[AT], noted[WIDTH] = start, start, 0, n_inputs
     width = TILE_VECTORS * length
     panels, tiles_high = n_inputs // width, (n + TILE_ROWS - 1) // TILE_ROWS
@@ -409,8 +410,8 @@ def _look_ahead(soon: Soon, start: int, rows: int, first: Array, batch_rows: int
         panels, tiles_high = (n + width - 1) // width, (n_inputs + TILE_ROWS - 1) // TILE_ROWS
     if (
         panels == 0
-        or soon.source.size * soon.source.itemsize < FAR_BYTES
-        or is_for_amx(n, n_inputs, batch_rows, soon.source.itemsize)
+        or soon.source.size * itemsize_of(soon.source) < FAR_BYTES
+        or is_for_amx(n, n_inputs, batch_rows, itemsize_of(soon.source))
     ):
         return
     noted[STOP] = start + rows
@@ -464,7 +465,7 @@ def _measure(task: int, threshold: float, a: Array, y: Array, n: int, sums: Arra
         for row in range(rows):
             right += (a[2 * row + 1] > a[2 * row]) == (y[2 * row + 1] > y[2 * row])
         sums[1] += right
-    elif task == CLASSES and n * a.itemsize <= VECTOR_BYTES:
+    elif task == CLASSES and n * itemsize_of(a) <= VECTOR_BYTES:
         for i in range(0, a.size, n):
             right += first_largest(a, i, n) == first_largest(y, i, n)
         sums[1] += right
@@ -546,7 +547,7 @@ def take_steps(
         _backward(layers, theta, rows, activations, deltas, panel, strips, soon)
         # The gradient itself is wanted of an epoch's last batch only.
         is_wanted, number_of_step = wanted and start + rows == n_rows, step + number + 1
-        is_adam = optimizer == ADAM and theta.size * theta.itemsize > NEAR_BYTES
+        is_adam = optimizer == ADAM and theta.size * itemsize_of(theta) > NEAR_BYTES
         adam = nothing
         if is_adam:
             adam = _adam_numbers(number_of_step, rates[number], numbers, theta)

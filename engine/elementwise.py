@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from engine.arrays import Array
-from engine.vectors import called, inlined, is_single
+from engine.vectors import called, inlined, itemsize_of
 
 LINEAR, SIGMOID, TANH, RELU, SOFTMAX = range(5)
 ACTIVATIONS = {"linear": LINEAR, "sigmoid": SIGMOID, "tanh": TANH, "relu": RELU, "softmax": SOFTMAX}
@@ -73,14 +73,14 @@ def _log(x: float, short: bool) -> float:
 @inlined
 def _sigmoid(z: Array, a: Array) -> None:
     for i in range(z.size):
-        scale, rest = _exp_less_1(-np.float64(z[i]), is_single(a))
+        scale, rest = _exp_less_1(-np.float64(z[i]), itemsize_of(a) == 4)
         a[i] = 1.0 / (1.0 + (scale + rest))
 
 
 @inlined
 def _tanh(z: Array, a: Array) -> None:
     for i in range(z.size):
-        scale, rest = _exp_less_1(-2.0 * abs(np.float64(z[i])), is_single(a))
+        scale, rest = _exp_less_1(-2.0 * abs(np.float64(z[i])), itemsize_of(a) == 4)
         less_1 = rest + (scale - 1.0)
         a[i] = math.copysign(less_1 / (2.0 + less_1), z[i])
 
@@ -98,7 +98,7 @@ def _softmax(z: Array, a: Array, n: int, scratch: Array) -> None:
         for j in range(n):
             z[row * n + j] -= largest
     for i in range(z.size):
-        scale, rest = _exp_less_1(np.float64(z[i]), is_single(a))
+        scale, rest = _exp_less_1(np.float64(z[i]), itemsize_of(a) == 4)
         a[i] = scale + rest
     for row in range(rows):
         total = 0.0
@@ -106,7 +106,7 @@ def _softmax(z: Array, a: Array, n: int, scratch: Array) -> None:
             total += a[row * n + j]
         totals[row] = total
     for row in range(rows):
-        totals[rows + row] = _log(totals[row], is_single(a))
+        totals[rows + row] = _log(totals[row], itemsize_of(a) == 4)
         totals[row] = 1.0 / totals[row]
     for row in range(rows):
         for j in range(n):
@@ -122,9 +122,9 @@ def _softmax_of_two(z: Array, a: Array) -> None:
         # A NaN, or an infinity that is the larger, is a NaN in the sum of both, and so in both answers.
         largest = second if second > first else first
         first, second = first - largest, second - largest
-        scale, rest = _exp_less_1(first + second, is_single(a))
+        scale, rest = _exp_less_1(first + second, itemsize_of(a) == 4)
         smaller = scale + rest
-        share, log_total = 1.0 / (1.0 + smaller), _log(1.0 + smaller, is_single(a))
+        share, log_total = 1.0 / (1.0 + smaller), _log(1.0 + smaller, itemsize_of(a) == 4)
         z[2 * row], z[2 * row + 1] = first - log_total, second - log_total
         a[2 * row] = share if first == 0.0 else smaller * share
         a[2 * row + 1] = share if second == 0.0 else smaller * share

@@ -22,6 +22,7 @@ from engine.vectors import (
     VECTOR_BYTES,
     called,
     inlined,
+    itemsize_of,
 )
 
 
@@ -120,7 +121,9 @@ def _multiply_panel(
 
     On the way ``later_columns`` columns of ``later_rows`` rows are fetched for later, and what is needed ``soon``.
     """
-    fetched, at_once = 0, (later_rows * TILE_ROWS + m - 1) // m
+    fetched, at_once = 0, 0
+    if later_rows > 0:
+        at_once = (later_rows * TILE_ROWS + m - 1) // m
     i = 0
     while i < m:
         if LOW_ROWS < m - i < TILE_ROWS <= m and factor == 0.0 and a_strip == a_row:
@@ -187,7 +190,7 @@ def _panel(
     b: Array, b_at: int, b_row: int, b_step: int, k: int, columns: int, copied: bool, panel: Array
 ) -> tuple[Array, int, int]:
     """Where ``k`` rows and the ``columns`` of a panel are to be read, and how far the rows are apart."""
-    length, width = VECTOR_BYTES // b.itemsize, TILE_VECTORS * VECTOR_BYTES // b.itemsize
+    length, width = VECTOR_BYTES // itemsize_of(b), TILE_VECTORS * VECTOR_BYTES // itemsize_of(b)
     if b_row == 1:
         for i in range(0, columns, length):
             for j in range(0, k, length):
@@ -206,7 +209,7 @@ def turn(x: Array, at: int, rows: int, columns: int, spare: Array) -> None:
 
     A block that goes beyond a row's end writes into the next row, which is why the last block of a row comes first.
     """
-    length = VECTOR_BYTES // x.itemsize
+    length = VECTOR_BYTES // itemsize_of(x)
     for j in range(0, columns, length):
         for i in range((rows - 1) // length * length, -1, -length):
             transpose_block(x, at + i * columns + j, columns, rows - i, columns - j, spare, j * rows + i, rows)
@@ -301,23 +304,23 @@ def multiply(
     One of both distances is 1: the other way round it is a transpose. ``start``, ``floor``, ``slope`` and ``factor`` are as
     in a tile. What is large goes part by part of ``k``, so that a part of ``a`` stays near for all panels.
     """
-    if is_for_amx(m, n, k, a.itemsize):
+    if is_for_amx(m, n, k, itemsize_of(a)):
         _multiply_packed(
             a, a_at, a_row, a_step, b, b_at, b_row, b_step, c, c_at, m, n, k, start, start_at, floor, slope, slope_at,
             factor, panel, strips,
         )  # fmt: skip
         return
     # To copy pays only where what is copied is used several times.
-    in_parts = goes_in_parts(m, n, k, a.itemsize)
-    copied = is_large(k, n, a.itemsize) and m > 4 * TILE_ROWS
-    depth, no_floor, one = _depth(k, a.itemsize) if in_parts else k, a.dtype.type(-np.inf), a.dtype.type(1.0)
+    in_parts = goes_in_parts(m, n, k, itemsize_of(a))
+    copied = is_large(k, n, itemsize_of(a)) and m > 4 * TILE_ROWS
+    depth, no_floor, one = _depth(k, itemsize_of(a)) if in_parts else k, a.dtype.type(-np.inf), a.dtype.type(1.0)
     for p in range(0, k, depth):
         part, is_last = min(depth, k - p), p + depth >= k
         left, left_at, row, step, strip = _strips(a, a_at + p * a_step, a_row, a_step, m, part, in_parts, strips)
         share, least = one if p > 0 and factor == 0.0 else factor, floor if is_last else no_floor
         j = 0
         while j < n:
-            columns = _columns_at_once(n - j, a.itemsize)
+            columns = _columns_at_once(n - j, itemsize_of(a))
             right, right_at, right_row = _panel(
                 b, b_at + p * b_row + j * b_step, b_row, b_step, part, columns, copied, panel
             )
@@ -341,11 +344,11 @@ def multiply_placed(
     start_at: int, floor: float, factor: float, panel: Array, soon: Soon,
 ) -> None:  # fmt: skip
     """`multiply` for an ``(m, k)`` matrix whose numbers are at ``places``, counted from ``a_at``, and whole rows of ``b``."""
-    length = VECTOR_BYTES // a.itemsize
-    copied = is_large(k, n, a.itemsize) and m > 4 * TILE_ROWS
+    length = VECTOR_BYTES // itemsize_of(a)
+    copied = is_large(k, n, itemsize_of(a)) and m > 4 * TILE_ROWS
     j = 0
     while j < n:
-        columns, first_at = _columns_at_once(n - j, a.itemsize), start_at + j if start_at >= 0 else -1
+        columns, first_at = _columns_at_once(n - j, itemsize_of(a)), start_at + j if start_at >= 0 else -1
         right, right_at, right_row = b, b_at + j, n
         if copied:
             right, right_at, right_row = panel, 0, TILE_VECTORS * length

@@ -66,7 +66,7 @@ def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
     slope, slope_at, factor, soon, soon_at, soon_step)`` writes, for each of the ``tiles``, the first row of which is
     ``a_strip`` after that of the one before, for each row *i* and each *j* before ``columns``, ``c[c_at + i c_row + j] = sum_p
     a[a_at + i a_row + p a_step] b[b_at + p b_step + j]``. It adds ``start[start_at + j]`` unless ``start_at`` is negative,
-    gives at least ``floor``, and, unless ``slope_at`` is negative, 0 where ``slope[slope_at + i c_row + j]`` is not
+    and gives at least ``floor``; or, unless ``slope_at`` is negative, 0 where ``slope[slope_at + i c_row + j]`` is not
     positive. With a ``factor`` that is not 0, ``factor`` times all that is added to ``c``: no two tiles may then have a row
     in common. The widest tiles, and all placed ones, also have ``soon[soon_at + p soon_step]`` brought nearer for each *p*.
     """
@@ -139,13 +139,16 @@ def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
             for place, mask, total in results:
                 before = vector.load(builder.gep(places.c, [place]), mask)
                 builder.store(vector.add_product(times, builder.load(total), before), total)
-        with builder.if_then(places.slopes):
-            for place, mask, total in results:
-                a_i = vector.load(builder.gep(places.slope, [place]), mask)
-                builder.store(vector.where_positive(a_i, builder.load(total)), total)
-        for place, mask, total in results:
-            value = vector.at_least(places.floor, builder.load(total))
-            vector.store(value, builder.gep(places.c, [place]), mask)
+        with builder.if_else(places.slopes) as (then, otherwise):
+            with then:
+                for place, mask, total in results:
+                    a_i = vector.load(builder.gep(places.slope, [place]), mask)
+                    value = vector.where_positive(a_i, builder.load(total))
+                    vector.store(value, builder.gep(places.c, [place]), mask)
+            with otherwise:
+                for place, mask, total in results:
+                    value = vector.at_least(places.floor, builder.load(total))
+                    vector.store(value, builder.gep(places.c, [place]), mask)
 
     def tile(
         typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, a_strip: Any, tiles: Any, b: Any, b_at: Any, b_step: Any,

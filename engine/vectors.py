@@ -332,15 +332,15 @@ def pointer_to(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> An
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def is_single(typing: Any, array: Any) -> Any:
-    """Whether an array is of single precision, known as the code is made: ``array.itemsize`` is read as it runs."""
+def itemsize_of(typing: Any, array: Any) -> Any:
+    """The bytes of a number of an array, known as the code is made: ``array.itemsize`` is read as it runs."""
     del typing
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         del context, builder, arguments
-        return ir.Constant(ir.IntType(1), int(signature.args[0].dtype.bitwidth == 32))
+        return ir.Constant(ir.IntType(64), signature.args[0].dtype.bitwidth // 8)
 
-    return types.boolean(array), generate
+    return types.intp(array), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]
