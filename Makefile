@@ -37,8 +37,10 @@ $(S3)/s3.stamp: requirements/s3.txt
 	@$(S3)/bin/pip -qq --disable-pip-version-check install --require-hashes -r requirements/s3.txt
 	@touch $@
 
+# Many tests wait for processes more than they work; each worker has a service of its own. WORKERS=0 is for a debugger.
+WORKERS ?= 2
 test: $(VENV)/dev.stamp $(S3)/s3.stamp ## Run the whole test suite.
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/dev.stamp ## Format, lint, types, import rules, tests without a service: under a minute.
 	@$(BIN)/ruff format --check --quiet .
