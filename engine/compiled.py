@@ -26,7 +26,7 @@ from engine.products import (
     lines_at_once,
     multiply,
     multiply_placed,
-    packed_sizes,
+    room,
     turn,
     up,
 )
@@ -43,7 +43,6 @@ from engine.tiles import (
     unowned,
 )
 from engine.vectors import (
-    DEPTH,
     DOTS,
     FAR_BYTES,
     FEW_ROWS,
@@ -66,14 +65,12 @@ from engine.vectors import (
 __all__ = [
     "ACTIVATIONS",
     "COSTS",
-    "DEPTH",
     "LINEAR",
     "OPTIMIZERS",
     "TILE_ROWS",
-    "TILE_VECTORS",
     "draw_order",
-    "packed_sizes",
     "pays_turned",
+    "room",
     "take_steps",
     "update",
 ]

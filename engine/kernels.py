@@ -282,10 +282,8 @@ def _buffer_sizes(network: NetworkSpec, layout: Layout, itemsize: int, turned: b
     """
     widths, rows, compiled = network.widths, layout.batch_rows, _compiled()
     vector = VECTOR_BYTES // itemsize
-    longest = max(*widths, rows)
-    right, left = compiled.packed_sizes(rows, longest)
-    panel = max(compiled.TILE_VECTORS * vector * (longest + vector), right)
-    strips = max((compiled.DEPTH + vector) * (longest + vector), left)
+    panel, strips = compiled.room(rows, widths, itemsize)
+    panel = max(panel, 4 * rows)  # the scratch of softmax, too
     batch = rows * _apart(widths[0], itemsize)
     if turned:
         batch, strips = 0, max(strips, (widths[0] + vector) * (widths[1] + vector))

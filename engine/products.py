@@ -293,6 +293,21 @@ def packed_sizes(rows: int, width: int) -> tuple[int, int]:
     return PACKED // SIDE * WIDE * most // DEEP, max(LEAST_DEPTH * deep, PACKED_BYTES) // 4
 
 
+def room(rows: int, widths: tuple[int, ...], itemsize: int) -> tuple[int, int]:
+    """How many numbers a panel and strips take at most in the products of a batch and layers of these widths.
+
+    A batch may have a million rows where layers are narrow; what depends on them is only made where a product can need it.
+    """
+    vector, widest = VECTOR_BYTES // itemsize, max(widths)
+    right, left = packed_sizes(rows, widest) if widest > PAYS else (0, 0)
+    # Rows of activations go through a panel where they are copied, or are one number each: columns, as it were.
+    longest = max(rows, widest) if widest > 4 * TILE_ROWS or 1 in widths[:-1] else widest
+    panel = TILE_VECTORS * vector * (longest + vector)
+    in_parts = widest * itemsize > 4 * TILE_VECTORS * VECTOR_BYTES
+    strips = (DEPTH + vector) * (max(rows, widest) + vector) if in_parts else 0
+    return max(panel, right), max(strips, left)
+
+
 @inlined
 def multiply(
     a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_row: int, b_step: int, c: Array, c_at: int,

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
+import engine.arrays
 import engine.batches
 import engine.kernels
 from engine import (
@@ -228,6 +229,41 @@ def test_order_of_very_many_rows_is_drawn_in_place(monkeypatch):
     monkeypatch.setattr(engine.kernels, "MOST_SPREAD", 99)
     assert engine.kernels.order_drawer(100) is engine.batches.draw_order
     assert engine.kernels.order_drawer(99) is not engine.batches.draw_order
+
+
+@pytest.mark.usefixtures("turned")
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize(
+    "widths", [(1, 1), (1, 1, 1), (2, 3), (5, 24, 2), (5, 26, 3), (3, 33, 40, 3), (200, 300, 10), (1, 193, 2)]
+)
+def test_nothing_is_written_beside_the_buffers(monkeypatch, widths, dtype):
+    guard, made = 1 << 14, []
+
+    def guarded(shape, dtype):
+        whole = engine.arrays.empty((shape[0] + guard,), dtype)
+        whole[:] = 7.0
+        made.append(whole)
+        return whole[: shape[0]]
+
+    monkeypatch.setattr(engine.kernels, "empty", guarded)
+    output, loss = ("softmax", "cross_entropy") if widths[-1] > 1 else ("linear", "quadratic")
+    net = network(*widths, hidden="relu", output=output)
+    for n in (1, 40, 5000):
+        data = rows(n + n // 3, widths[0], widths[-1], dtype=dtype, classes=output == "softmax")
+        spec = training(loss, learning_rate=1e-3, epochs=1, batch_size=n, dtype=dtype, task=task_of(loss))
+        run(net, spec, data, "numba")
+    assert len(made) == 3 * 5
+    for whole in made:
+        assert (whole[-guard:] == 7.0).all()
+
+
+def test_a_batch_of_a_million_rows_takes_about_what_is_told():
+    net = network(2, 1)
+    spec = training(epochs=1, batch_size=1_500_000, dtype="float32")
+    layout = engine.batches.training_layout(net, 4, 2_000_000, spec.batch_size)
+    assert engine.kernels.made_of_tiles(net, layout)
+    buffers = 4 * sum(engine.kernels._buffer_sizes(net, layout, 4, False))
+    assert buffers < engine.memory_bytes(net, spec, 2_000_000)
 
 
 @pytest.mark.usefixtures("turned")
