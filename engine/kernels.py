@@ -206,18 +206,10 @@ class CompiledSteps:
         self._sources = reader.sources  # the flat views do not keep them
         blocks = (part.reshape(-1) for part in (workspace.y, workspace.z, workspace.a))
         x, *buffers = (empty((size,), theta.dtype) for size in _buffer_sizes(network, layout, theta.itemsize, turned))
-        room = compiled.TILE_ROWS
-        places = np.zeros(layout.batch_rows + room, np.int64), np.arange(network.n_inputs + room, dtype=np.int64)
-        self._after = (
-            x,
-            *blocks,
-            theta,
-            workspace.gradient,
-            with_room(slots),
-            *buffers,
-            np.zeros(6, np.int64),
-            *places,
-        )
+        ahead = compiled.TILE_ROWS
+        places = np.zeros(layout.batch_rows + ahead, np.int64), np.arange(network.n_inputs + ahead, dtype=np.int64)
+        vectors = theta, workspace.gradient, with_room(slots)
+        self._after = (x, *blocks, *vectors, *buffers, np.zeros(6, np.int64), *places)
 
     def take(self, step: int, start: int, stop: int, tally: Float64[Array, " n_sums"]) -> None:
         """Train on the rows from place ``start`` of the order to before ``stop``, batch by batch, after ``step`` steps.
