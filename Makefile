@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
 S3 := .venv-s3
+# Of the tests: many wait for processes more than they work; each worker has a service of its own. 0 is for a debugger.
+WORKERS ?= 2
 PIP := $(BIN)/pip -qq --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -37,8 +39,6 @@ $(S3)/s3.stamp: requirements/s3.txt
 	@$(S3)/bin/pip -qq --disable-pip-version-check install --require-hashes -r requirements/s3.txt
 	@touch $@
 
-# Many tests wait for processes more than they work; each worker has a service of its own. WORKERS=0 is for a debugger.
-WORKERS ?= 2
 test: $(VENV)/dev.stamp $(S3)/s3.stamp ## Run the whole test suite.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
@@ -47,7 +47,7 @@ check: $(VENV)/dev.stamp ## Format, lint, types, import rules, tests without a s
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache | tail -n 3
-	@$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/engine tests/app
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" tests/engine tests/app
 
 # The peers, apart from our own packages. torch comes from where pip is set to look: its build, and so its hash, differs.
 $(BENCH)/bench.stamp: requirements/bench.txt

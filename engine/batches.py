@@ -158,11 +158,6 @@ class Reader:
         self.draw_order: Callable[[np.random.Generator, Int[Array, " n"]], None] = draw_order
         self._held: tuple[int, int] | None = None
 
-    def draw(self, generator: np.random.Generator) -> None:
-        """Draw the order of an epoch, if there is one."""
-        if self.order.size:
-            self.draw_order(generator, self.order)
-
     def read(self, start: int, stop: int) -> None:
         """Copy the rows from place ``start`` to before ``stop`` of the order to the beginning of the block."""
         n = stop - start

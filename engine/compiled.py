@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from engine import amx, shuffle
+from engine import amx
 from engine.arrays import Array
 from engine.elementwise import ACTIVATIONS, LINEAR, RELU, activate, times_slope
 from engine.products import (
@@ -30,6 +30,7 @@ from engine.products import (
     turn,
     up,
 )
+from engine.shuffle import draw_order
 from engine.tiles import (
     adam_vectors,
     copy,
@@ -491,12 +492,6 @@ def update(optimizer: int, numbers: Array, step: int, beta: float, theta: Array,
     before = flush_denormals()
     _update(optimizer, numbers, step, beta, theta, gradient, slots)
     swap_control_word(before)
-
-
-@compiled
-def draw_order(state: Array, bits: int, half: int, numbers: Array, spare: Array, counts: Array) -> None:
-    """Draw the order of an epoch; see `engine.shuffle`."""
-    shuffle.draw_order(state, bits, half, numbers, spare, counts)
 
 
 @compiled

@@ -55,6 +55,8 @@ class Places(NamedTuple):
     columns: Array
 
 
+FEW_USES, FEW_PANELS_BYTES = 4 * TILE_ROWS, 4 * TILE_VECTORS * VECTOR_BYTES
+"""To copy the right side of a product pays only for more rows than these, the left side for longer ones of the result."""
 PACKED_BYTES, LEAST_DEPTH = 3 << 16, 8
 """What the left side of a product may take, packed, so that it stays near; but so many blocks of depth at least."""
 PAYS, LEAST_PRODUCTS = 24, 1 << 18
@@ -152,7 +154,7 @@ def is_large(rows: int, columns: int, itemsize: int) -> bool:
 @inlined
 def goes_in_parts(m: int, n: int, k: int, itemsize: int) -> bool:
     """Whether the left side of a product of ``(m, k)`` and ``(k, n)`` is copied as it is multiplied: if that is used often."""
-    return is_large(m, k, itemsize) and n * itemsize > 4 * TILE_VECTORS * VECTOR_BYTES
+    return is_large(m, k, itemsize) and n * itemsize > FEW_PANELS_BYTES
 
 
 @inlined
@@ -301,9 +303,9 @@ def room(rows: int, widths: tuple[int, ...], itemsize: int) -> tuple[int, int]:
     vector, widest = VECTOR_BYTES // itemsize, max(widths)
     right, left = packed_sizes(rows, widest) if widest > PAYS else (0, 0)
     # Rows of activations go through a panel where they are copied, or are one number each: columns, as it were.
-    longest = max(rows, widest) if widest > 4 * TILE_ROWS or 1 in widths[:-1] else widest
+    longest = max(rows, widest) if widest > FEW_USES or 1 in widths[:-1] else widest
     panel = TILE_VECTORS * vector * (longest + vector)
-    in_parts = widest * itemsize > 4 * TILE_VECTORS * VECTOR_BYTES
+    in_parts = widest * itemsize > FEW_PANELS_BYTES
     strips = (DEPTH + vector) * (max(rows, widest) + vector) if in_parts else 0
     return max(panel, right), max(strips, left)
 
@@ -327,7 +329,7 @@ def multiply(
         return
     # To copy pays only where what is copied is used several times.
     in_parts = goes_in_parts(m, n, k, itemsize_of(a))
-    copied = is_large(k, n, itemsize_of(a)) and m > 4 * TILE_ROWS
+    copied = is_large(k, n, itemsize_of(a)) and m > FEW_USES
     depth, no_floor, one = _depth(k, itemsize_of(a)) if in_parts else k, a.dtype.type(-np.inf), a.dtype.type(1.0)
     for p in range(0, k, depth):
         part, is_last = min(depth, k - p), p + depth >= k
@@ -360,7 +362,7 @@ def multiply_placed(
 ) -> None:  # fmt: skip
     """`multiply` for an ``(m, k)`` matrix whose numbers are at ``places``, counted from ``a_at``, and whole rows of ``b``."""
     length = VECTOR_BYTES // itemsize_of(a)
-    copied = is_large(k, n, itemsize_of(a)) and m > 4 * TILE_ROWS
+    copied = is_large(k, n, itemsize_of(a)) and m > FEW_USES
     j = 0
     while j < n:
         columns, first_at = _columns_at_once(n - j, itemsize_of(a)), start_at + j if start_at >= 0 else -1

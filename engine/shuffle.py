@@ -4,7 +4,7 @@ import numpy as np
 
 from engine import pcg
 from engine.arrays import Array
-from engine.vectors import inlined
+from engine.vectors import compiled, inlined
 
 
 @inlined
@@ -39,7 +39,7 @@ def _insert(numbers: Array) -> None:
             numbers[j] = number
 
 
-@inlined
+@compiled
 def draw_order(state: Array, bits: int, half: int, numbers: Array, spare: Array, counts: Array) -> None:
     """Draw the order of an epoch from a generator; see `engine.pcg.number_rows`.
 

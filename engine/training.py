@@ -202,14 +202,14 @@ class _Run:
         """Draw the order of the epoch's rows, or draw it again where that was done before a stop."""
         if not self._shuffle:
             return
-        state = self._state
+        state, reader = self._state, self._reader
+        generator = state.generator
         if state.epoch_generator is None:
-            state.epoch_generator = state.generator.bit_generator.state
-            self._reader.draw(state.generator)
+            state.epoch_generator = generator.bit_generator.state
         else:
-            again = np.random.Generator(np.random.PCG64())
-            again.bit_generator.state = state.epoch_generator
-            self._reader.draw(again)
+            generator = np.random.Generator(np.random.PCG64())
+            generator.bit_generator.state = state.epoch_generator
+        reader.draw_order(generator, reader.order)
 
     def _rate(self, step: int) -> float:
         """The learning rate after so many steps, in the running epoch."""
