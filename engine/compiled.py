@@ -20,6 +20,8 @@ from engine.products import (
     WIDTH,
     Places,
     Soon,
+    fetch_nothing,
+    fetches_size,
     goes_in_parts,
     is_for_amx,
     is_large,
@@ -70,6 +72,7 @@ __all__ = [
     "OPTIMIZERS",
     "TILE_ROWS",
     "draw_order",
+    "fetches_size",
     "pays_turned",
     "room",
     "take_steps",
@@ -108,14 +111,15 @@ def along_rows(rows: int, n: int, n_prev: int) -> bool:
 def pays_turned(rows: int, n: int, n_prev: int, itemsize: int) -> bool:
     """Whether many steps of ``rows`` rows are faster with a first layer that is turned.
 
-    Its weights are needed one way only: no error goes beyond them. But what is large is better copied, and the tiles of the
-    gradient must not be more when it is transposed, too.
+    Its weights are needed one way only: no error goes beyond them. But a product of what is large is faster with copies, and
+    the tiles of the gradient must not be more when it is transposed, too.
     """
     length = VECTOR_BYTES // itemsize
     return (
         rows * n * n_prev >= LEAST_TURNED
         and up(n_prev, TILE_ROWS) * up(n, length) <= up(n, TILE_ROWS) * up(n_prev, length)
         and not along_rows(rows, n, n_prev)
+        and not is_large(n_prev, n, itemsize)
         and not goes_in_parts(rows, n, n_prev, itemsize)
         and not is_for_amx(rows, n, n_prev, itemsize)
         and not is_for_amx(n_prev, n, rows, itemsize)
@@ -403,9 +407,9 @@ def _look_ahead(soon: Soon, start: int, rows: int, first: Array, batch_rows: int
     noted, length, n_inputs, n = soon.noted, VECTOR_BYTES // itemsize_of(soon.source), first[N_PREV], first[N]
     noted[ROW], noted[STOP], noted[AT], noted[WIDTH] = start, start, 0, n_inputs
     width = TILE_VECTORS * length
-    panels, tiles_high = n_inputs // width, (n + TILE_ROWS - 1) // TILE_ROWS
+    panels, tiles_high = n_inputs // width, max(n // TILE_ROWS, 1)
     if first[IS_TURNED]:
-        panels, tiles_high = (n + width - 1) // width, (n_inputs + TILE_ROWS - 1) // TILE_ROWS
+        panels, tiles_high = (n + width - 1) // width, max(n_inputs // TILE_ROWS, 1)
     if (
         panels == 0
         or soon.source.size * itemsize_of(soon.source) < FAR_BYTES
@@ -500,8 +504,8 @@ def take_steps(
     optimizer: int, numbers: Array, step: int, rates: Array, batch_rows: int,
     source_x: Array, source_y: Array, order: Array, begin: int, n_rows: int, tally: Array,
     x: Array, y: Array, z: Array, a: Array, theta: Array, gradient: Array, slots: Array,
-    activations: Array, deltas: Array, panel: Array, strips: Array, noted: Array, rows_at: Array, columns_at: Array,
-    wanted: bool,
+    activations: Array, deltas: Array, panel: Array, strips: Array, noted: Array, fetches: Array, rows_at: Array,
+    columns_at: Array, wanted: bool,
 ) -> None:  # fmt: skip
     """A step for each batch of the ``n_rows`` rows from place ``begin`` of the order on, after ``step`` steps before them.
 
@@ -516,7 +520,8 @@ def take_steps(
     _turn(layers[0], theta, False, strips)
     for slot in slots:
         _turn(layers[0], slot, False, strips)
-    soon = Soon(source_x, order, unowned(noted))
+    soon = Soon(source_x, order, unowned(noted), unowned(fetches))
+    fetch_nothing(soon)
     places = Places(unowned(rows_at), unowned(columns_at))
     last = layers[len(layers) - 1]
     n, n_inputs = last[N], layers[0][N_PREV]

@@ -104,12 +104,13 @@ def warm(dtype: str) -> None:
     numbers, vector = np.zeros(3), np.zeros((3, 2), dtype)
     layers = np.array([[1, 1, 0, 1, 0, 0, compiled.LINEAR, False]])
     x, y, z, a, activations, deltas = np.zeros((6, 1), dtype)
-    panel, strips, noted = *np.zeros((2, 1 << 11), dtype), np.zeros(6, np.int64)
+    panel, strips = np.zeros((2, 1 << 11), dtype)
+    noted, fetches = np.zeros((2, 6), np.int64)
     gradient, slots = np.zeros(2, dtype), vector[1:]
     compiled.take_steps(
         layers, 1.0, False, compiled.SQUARES, compiled.NOTHING, 0.5, compiled.ADAM, numbers, 0, np.zeros(1), 1,
         x, y, np.zeros(1, np.intp), 0, 1, np.zeros(1), x, y, z, a,
-        vector[0], gradient, slots, activations, deltas, panel, strips, noted, *np.zeros((2, 1), np.int64), True,
+        vector[0], gradient, slots, activations, deltas, panel, strips, noted, fetches, *np.zeros((2, 1), np.int64), True,
     )  # fmt: skip
     compiled.pays_turned(1, 1, 1, vector.itemsize)
     compiled.update(compiled.ADAM, numbers, 1, 0.0, vector[0], gradient, slots)
@@ -209,7 +210,8 @@ class CompiledSteps:
         ahead = compiled.TILE_ROWS
         places = np.zeros(layout.batch_rows + ahead, np.int64), np.arange(network.n_inputs + ahead, dtype=np.int64)
         vectors = theta, workspace.gradient, with_room(slots)
-        self._after = (x, *blocks, *vectors, *buffers, np.zeros(6, np.int64), *places)
+        noted = np.zeros(6, np.int64), np.zeros(compiled.fetches_size(layout.batch_rows, network.widths), np.int64)
+        self._after = (x, *blocks, *vectors, *buffers, *noted, *places)
 
     def take(self, step: int, start: int, stop: int, tally: Float64[Array, " n_sums"]) -> None:
         """Train on the rows from place ``start`` of the order to before ``stop``, batch by batch, after ``step`` steps.

@@ -10,16 +10,19 @@ import numpy as np
 
 from engine.amx import DEEP, LEFT_PLACES, PACKED, RIGHT_PLACES, SIDE, TALL, WIDE, multiply_blocks, pack, pack_turned
 from engine.arrays import Array
-from engine.tiles import copy, fetch, low_placed_tile, low_tile, placed_tile, tile, transpose_block
+from engine.tiles import copy, low_placed_tile, low_tile, placed_tile, tile, transpose_block
 from engine.vectors import (
     DEPTH,
     HAS_AMX,
     LARGE_BYTES,
+    LINE_BYTES,
     LOW_ROWS,
     NEAR_BYTES,
+    PARTS_BYTES,
     TILE_ROWS,
     TILE_VECTORS,
     VECTOR_BYTES,
+    address_of,
     called,
     inlined,
     itemsize_of,
@@ -34,11 +37,23 @@ class Soon(NamedTuple):
         order: the places that ``noted`` counts, as numbers of rows; empty where those are as they are stored.
         noted: `ROW`, the next place, and `STOP`, the one at which to stop; `AT`, where the next part begins in the row,
             and `WIDTH`, where the row ends; `PART`, how long a part is, and `STEP`, how far it is fetched at once.
+        fetches: what tiles are told of it, two numbers each: nothing first, then what the tiles of a panel fetch.
     """
 
     source: Array
     order: Array
     noted: Array
+    fetches: Array
+
+
+class Later(NamedTuple):
+    """The panel after one that is copied: ``rows`` of which ``length`` numbers are wanted, from ``at`` on and ``row`` apart."""
+
+    b: Array
+    at: int
+    row: int
+    rows: int
+    length: int
 
 
 ROW, STOP, AT, WIDTH, PART, STEP = range(6)
@@ -71,15 +86,51 @@ def up(number: int, step: int) -> int:
 
 @inlined
 def _next_part(soon: Soon) -> tuple[int, int]:
-    """Where the next part is, and how far it is fetched at once: not at all if none is left."""
-    noted = soon.noted
+    """The address of the next part, and how many bytes are fetched at once: none if there is nothing left."""
+    noted, itemsize = soon.noted, itemsize_of(soon.source)
     row, at = noted[ROW], noted[AT]
     if row >= noted[STOP]:
-        return 0, 0
+        return address_of(soon.source, 0), 0
     is_last = at + noted[PART] >= noted[WIDTH]
     noted[ROW], noted[AT] = (row + 1, 0) if is_last else (row, at + noted[PART])
     stored = soon.order[row] if soon.order.size else row
-    return stored * noted[WIDTH] + at, noted[STEP]
+    return address_of(soon.source, stored * noted[WIDTH] + at), noted[STEP] * itemsize
+
+
+@inlined
+def fetch_nothing(soon: Soon) -> None:
+    """Note what tiles find where nothing is to be fetched: an address that is near anyway."""
+    soon.fetches[0], soon.fetches[1] = address_of(soon.fetches, 0), 0
+
+
+def fetches_size(rows: int, widths: tuple[int, ...]) -> int:
+    """How many numbers ``Soon.fetches`` has at most in the products of a batch and layers of these widths."""
+    return 2 * max(rows, *widths) // TILE_ROWS + 4
+
+
+@inlined
+def _plan(soon: Soon, tiles: int, later: Later, k: int) -> tuple[int, int]:
+    """Note what so many tiles of depth ``k`` fetch, one after the other: the panel after theirs, then what is needed soon.
+
+    That is where it is noted for the first of them, and how far apart from one to the next.
+    """
+    fetches, itemsize, in_rows = soon.fetches, itemsize_of(later.b), 0
+    # Either a line of each row for each of the k, or a row that is k long.
+    across = later.rows == k
+    if later.rows > 0:
+        in_rows = (later.length * itemsize + LINE_BYTES - 1) // LINE_BYTES if across else later.rows
+    if in_rows == 0 and soon.noted[ROW] >= soon.noted[STOP]:
+        return 0, 0
+    for number in range(tiles):
+        place, step = 0, 0
+        if number >= in_rows:
+            place, step = _next_part(soon)
+        elif across:
+            place, step = address_of(later.b, later.at) + number * LINE_BYTES, later.row * itemsize
+        else:
+            place, step = address_of(later.b, later.at + number * later.row), itemsize
+        fetches[2 * number + 2], fetches[2 * number + 3] = place, step
+    return 2, 2
 
 
 @inlined
@@ -93,68 +144,50 @@ def _columns_at_once(columns: int, itemsize: int) -> int:
 
 
 @inlined
-def _rows_of_tile(
-    a: Array, a_at: int, a_row: int, a_step: int, a_strip: int, b: Array, b_at: int, b_step: int, c: Array, c_at: int,
-    c_row: int, m: int, k: int, columns: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int,
-    factor: float, source: Array, soon_at: int, soon_step: int,
-) -> None:  # fmt: skip
-    """``m`` rows of ``c = a b + start``, less than `TILE_ROWS` or a multiple of it; see `engine.tiles`."""
-    if m >= TILE_ROWS:
-        tile(
-            a, a_at, a_row, a_step, a_strip * TILE_ROWS, m // TILE_ROWS, b, b_at, b_step, c, c_at, c_row, m, k, columns,
-            start, start_at, floor, slope, slope_at, factor, source, soon_at, soon_step,
-        )  # fmt: skip
-        return
-    for i in range(0, m, LOW_ROWS):
-        low_tile(
-            a, a_at + i * a_row, a_row, a_step, 0, 1, b, b_at, b_step, c, c_at + i * c_row, c_row, m - i, k, columns,
-            start, start_at, floor, slope, slope_at + i * c_row if slope_at >= 0 else -1, factor, source, soon_at, soon_step,
-        )  # fmt: skip
-
-
-@inlined
 def _multiply_panel(
     a: Array, a_at: int, a_row: int, a_step: int, a_strip: int, b: Array, b_at: int, b_step: int,
     c: Array, c_at: int, m: int, n: int, k: int, columns: int, start: Array, start_at: int,
-    floor: float, slope: Array, slope_at: int, factor: float, later: Array, later_at: int, later_row: int,
-    later_rows: int, later_columns: int, soon: Soon,
+    floor: float, slope: Array, slope_at: int, factor: float, later: Later, soon: Soon,
 ) -> None:  # fmt: skip
     """The first ``columns`` columns, a panel or less, of ``c = a b + start``; strips of ``a`` are ``a_strip`` a row apart.
 
-    On the way ``later_columns`` columns of ``later_rows`` rows are fetched for later, and what is needed ``soon``.
+    On the way the panel for ``later`` is fetched, and what is needed ``soon``.
     """
-    fetched, at_once = 0, 0
-    if later_rows > 0:
-        at_once = (later_rows * TILE_ROWS + m - 1) // m
-    i = 0
-    while i < m:
-        if LOW_ROWS < m - i < TILE_ROWS <= m and factor == 0.0 and a_strip == a_row:
-            # The last tile makes some rows again, rather than two low ones.
-            i = m - TILE_ROWS
-        for row in range(fetched, min(fetched + at_once, later_rows)):
-            fetch(later, later_at + row * later_row, later_columns)
-        fetched += at_once
-        soon_at, soon_step = _next_part(soon)
-        rows = min(m - i, TILE_ROWS)
-        if rows == TILE_ROWS and later_rows == 0 and soon_step == 0:
-            rows = (m - i) // TILE_ROWS * TILE_ROWS  # nothing is to be fetched between two tiles
-        _rows_of_tile(
-            a, a_at + i * a_strip, a_row, a_step, a_strip, b, b_at, b_step, c, c_at + i * n, n, rows, k, columns,
-            start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, factor, soon.source, soon_at, soon_step,
+    tiles, done = m // TILE_ROWS, m // TILE_ROWS * TILE_ROWS
+    fetches_at, fetches_step = _plan(soon, max(tiles, 1), later, k)
+    if tiles > 0:
+        tile(
+            a, a_at, a_row, a_step, a_strip * TILE_ROWS, tiles, b, b_at, b_step, c, c_at, n, m, k, columns,
+            start, start_at, floor, slope, slope_at, factor, soon.fetches, fetches_at, fetches_step,
         )  # fmt: skip
-        i += rows
+        fetches_at = 0
+    if m - done > LOW_ROWS and tiles > 0 and factor == 0.0 and a_strip == a_row:
+        # The last tile makes some rows again, rather than two low ones.
+        i = m - TILE_ROWS
+        tile(
+            a, a_at + i * a_strip, a_row, a_step, 0, 1, b, b_at, b_step, c, c_at + i * n, n, m, k, columns,
+            start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, factor, soon.fetches, 0, 0,
+        )  # fmt: skip
+        done = m
+    for i in range(done, m, LOW_ROWS):
+        # These are in one strip.
+        low_tile(
+            a, a_at + done * a_strip + (i - done) * a_row, a_row, a_step, 0, 1, b, b_at, b_step, c, c_at + i * n, n, m - i, k,
+            columns, start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, factor, soon.fetches,
+            fetches_at, 0,
+        )  # fmt: skip
 
 
 @inlined
 def is_large(rows: int, columns: int, itemsize: int) -> bool:
-    """Whether a matrix is copied as it is multiplied."""
+    """Whether a matrix is copied as it is the right side of a product, if it is used often."""
     return rows * columns * itemsize >= LARGE_BYTES
 
 
 @inlined
 def goes_in_parts(m: int, n: int, k: int, itemsize: int) -> bool:
     """Whether the left side of a product of ``(m, k)`` and ``(k, n)`` is copied as it is multiplied: if that is used often."""
-    return is_large(m, k, itemsize) and n * itemsize > FEW_PANELS_BYTES
+    return m * k * itemsize >= PARTS_BYTES and n * itemsize > FEW_PANELS_BYTES
 
 
 @inlined
@@ -181,9 +214,12 @@ def _strips(
         for i in range(m):
             copy(a, a_at + i * a_row, k, strips, i * k)
         return strips, 0, k, 1, k
-    for p in range(k):
-        for i in range(0, m, TILE_ROWS):
-            copy(a, a_at + p * a_step + i, min(TILE_ROWS, m - i), strips, i * k + p * TILE_ROWS)
+    whole = up(TILE_ROWS, VECTOR_BYTES // itemsize_of(a))
+    for i in range(0, m, TILE_ROWS):
+        # Whole vectors are faster: what is too much is written over, and only the last row has nothing behind it.
+        for p in range(k - 1):
+            copy(a, a_at + p * a_step + i, whole, strips, i * k + p * TILE_ROWS)
+        copy(a, a_at + (k - 1) * a_step + i, min(TILE_ROWS, m - i), strips, (i + TILE_ROWS) * k - TILE_ROWS)
     return strips, 0, 1, TILE_ROWS, k
 
 
@@ -305,8 +341,11 @@ def room(rows: int, widths: tuple[int, ...], itemsize: int) -> tuple[int, int]:
     # Rows of activations go through a panel where they are copied, or are one number each: columns, as it were.
     longest = max(rows, widest) if widest > FEW_USES or 1 in widths[:-1] else widest
     panel = TILE_VECTORS * vector * (longest + vector)
-    in_parts = widest * itemsize > FEW_PANELS_BYTES
-    strips = (DEPTH + vector) * (max(rows, widest) + vector) if in_parts else 0
+    strips = 0
+    if widest * itemsize > FEW_PANELS_BYTES:
+        strips = max(
+            (m + vector) * (min(k, DEPTH) + vector) for m, k in ((rows, widest), (widest, rows), (widest, widest))
+        )
     return max(panel, right), max(strips, left)
 
 
@@ -341,16 +380,14 @@ def multiply(
             right, right_at, right_row = _panel(
                 b, b_at + p * b_row + j * b_step, b_row, b_step, part, columns, copied, panel
             )
-            left_over = n - j - columns if copied else 0
-            row_after, rows_after, columns_after = b_row, part if left_over > 0 else 0, columns
+            left_over, next_at = n - j - columns if copied else 0, b_at + p * b_row + (j + columns) * b_step
+            later = Later(b, next_at, b_row, part if left_over > 0 else 0, columns)
             if b_row == 1:
-                row_after, rows_after, columns_after = b_step, min(columns, left_over), part
+                later = Later(b, next_at, b_step, min(columns, left_over), part)
             _multiply_panel(
                 left, left_at, row, step, strip, right, right_at, right_row, c, c_at + j, m, n, part, columns,
                 start, start_at + j if start_at >= 0 and p == 0 else -1, least,
-                slope, slope_at + j if slope_at >= 0 and is_last else -1, share,
-                b, b_at + p * b_row + (j + columns) * b_step, row_after, rows_after, columns_after,
-                soon,
+                slope, slope_at + j if slope_at >= 0 and is_last else -1, share, later, soon,
             )  # fmt: skip
             j += columns
 
@@ -371,24 +408,24 @@ def multiply_placed(
             right, right_at, right_row = panel, 0, TILE_VECTORS * length
             for p in range(k):
                 copy(b, b_at + j + p * n, columns, panel, p * right_row)
-        i = 0
-        while i < m:
-            if LOW_ROWS < m - i < TILE_ROWS <= m and factor == 0.0:
-                i = m - TILE_ROWS
-            soon_at, soon_step = _next_part(soon)
-            rows, c_i = min(m - i, TILE_ROWS), c_at + i * n + j
-            if rows == TILE_ROWS:
-                tiles = 1 if soon_step > 0 else (m - i) // TILE_ROWS
-                rows = tiles * TILE_ROWS
-                placed_tile(
-                    a, a_at, places.rows, places.columns, i, tiles, right, right_at, right_row, c, c_i, n, rows, k, columns,
-                    start, first_at, floor, c, -1, factor, soon.source, soon_at, soon_step,
-                )  # fmt: skip
-            else:
-                rows = min(rows, LOW_ROWS)
-                low_placed_tile(
-                    a, a_at, places.rows, places.columns, i, 1, right, right_at, right_row, c, c_i, n, rows, k, columns,
-                    start, first_at, floor, c, -1, factor, soon.source, soon_at, soon_step,
-                )  # fmt: skip
-            i += rows
+        tiles, done = m // TILE_ROWS, m // TILE_ROWS * TILE_ROWS
+        fetches_at, fetches_step = _plan(soon, max(tiles, 1), Later(b, 0, 0, 0, 0), k)
+        if tiles > 0:
+            placed_tile(
+                a, a_at, places.rows, places.columns, 0, tiles, right, right_at, right_row, c, c_at + j, n, m, k, columns,
+                start, first_at, floor, c, -1, factor, soon.fetches, fetches_at, fetches_step,
+            )  # fmt: skip
+            fetches_at = 0
+        if m - done > LOW_ROWS and tiles > 0 and factor == 0.0:
+            i = m - TILE_ROWS
+            placed_tile(
+                a, a_at, places.rows, places.columns, i, 1, right, right_at, right_row, c, c_at + i * n + j, n, m, k,
+                columns, start, first_at, floor, c, -1, factor, soon.fetches, 0, 0,
+            )  # fmt: skip
+            done = m
+        for i in range(done, m, LOW_ROWS):
+            low_placed_tile(
+                a, a_at, places.rows, places.columns, i, 1, right, right_at, right_row, c, c_at + i * n + j, n, m - i, k,
+                columns, start, first_at, floor, c, -1, factor, soon.fetches, fetches_at, 0,
+            )  # fmt: skip
         j += columns

@@ -19,9 +19,12 @@ from engine.vectors import (
     LINE_BYTES,
     LOW_ROWS,
     NARROW_ROWS,
+    STORES_IN_PARTS,
     TILE_ROWS,
     TILE_VECTORS,
+    VECTOR_BYTES,
     VECTORS_AHEAD,
+    Mask,
     Vectors,
     apart,
     pointer_to,
@@ -46,13 +49,12 @@ class _Places(NamedTuple):
     k: Any
     columns: Any
     start: Any
-    given: Any
     floor: Any
     slope: Any
     slopes: Any
     added: Any
-    soon: Any
-    soon_step: Any
+    fetches: Any
+    fetches_step: Any
 
 
 def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
@@ -63,29 +65,32 @@ def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
     and column *p* is ``a[a_at + a_row[a_strip + i] + a_step[p]]``. What the ``rows`` rows after them begin with is brought nearer.
 
     ``tile(a, a_at, a_row, a_step, a_strip, tiles, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at, floor,
-    slope, slope_at, factor, soon, soon_at, soon_step)`` writes, for each of the ``tiles``, the first row of which is
+    slope, slope_at, factor, fetches, fetches_at, fetches_step)`` writes, for each of the ``tiles``, the first row of which is
     ``a_strip`` after that of the one before, for each row *i* and each *j* before ``columns``, ``c[c_at + i c_row + j] = sum_p
     a[a_at + i a_row + p a_step] b[b_at + p b_step + j]``. It adds ``start[start_at + j]`` unless ``start_at`` is negative,
     and gives at least ``floor``; or, unless ``slope_at`` is negative, 0 where ``slope[slope_at + i c_row + j]`` is not
     positive. With a ``factor`` that is not 0, ``factor`` times all that is added to ``c``: no two tiles may then have a row
-    in common. The widest tiles, and all placed ones, also have ``soon[soon_at + p soon_step]`` brought nearer for each *p*.
+    in common. The widest tiles, and all placed ones, also have memory brought nearer: for each *p*, what is *p* times the
+    second of two numbers of ``fetches`` after the address that is the first. Those of the first tile are at
+    ``fetches_at``, those of each other one ``fetches_step`` after those of the tile before.
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, a_at, a_row, a_step, a_strip, tiles, b, b_at, b_step, c, c_at, c_row, m, k, columns = arguments[:15]
-        start, start_at, floor, slope, slope_at, added, soon, soon_at, soon_step = arguments[15:]
+        start, start_at, floor, slope, slope_at, added, fetches, fetches_at, fetches_step = arguments[15:]
         kind = signature.args[0]
-        begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at), (soon, soon_at))
-        a, b, c, start, slope, soon = (pointer_to(context, builder, kind, x, at) for x, at in begins)
+        begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at))
+        a, b, c, start, slope = (pointer_to(context, builder, kind, x, at) for x, at in begins)
+        fetches = pointer_to(context, builder, signature.args[21], fetches, fetches_at)
         zero = ir.Constant(ir.IntType(64), 0)
         if placed:
             a_row = pointer_to(context, builder, signature.args[2], a_row, a_strip)
             a_step = pointer_to(context, builder, signature.args[3], a_step, zero)
-        given = builder.select(builder.icmp_signed("<", start_at, zero), zero, columns)
+        start = builder.select(builder.icmp_signed("<", start_at, zero), _zeros(builder, start.type), start)
         slopes = builder.icmp_signed(">=", slope_at, zero)
         places = _Places(
-            a, a_row, a_step, a_strip, tiles, b, b_step, c, c_row, m, k, columns, start, given, floor, slope, slopes, added,
-            soon, soon_step,
+            a, a_row, a_step, a_strip, tiles, b, b_step, c, c_row, m, k, columns, start, floor, slope, slopes, added,
+            fetches, fetches_step,
         )  # fmt: skip
         name = f"tile_{rows}{'_few' * few}{'_placed' * placed}"
         _call_for(columns, builder, name, partial(all_tiles, kind.dtype), places, kind.dtype)
@@ -104,17 +109,17 @@ def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
                 a_row = builder.gep(a_row, [builder.mul(loop.index, height)])
             else:
                 a = builder.gep(a, [builder.mul(loop.index, places.a_strip)])
-            one_tile(vector, masks, places._replace(a=a, a_row=a_row, c=c, slope=slope))
+            fetches = builder.gep(places.fetches, [builder.mul(loop.index, places.fetches_step)])
+            one_tile(vector, masks, places._replace(a=a, a_row=a_row, c=c, slope=slope, fetches=fetches))
 
-    def one_tile(vector: Vectors, masks: list[Any | None], places: _Places) -> None:
+    def one_tile(vector: Vectors, masks: list[Mask | None], places: _Places) -> None:
         builder, one = vector.builder, ir.Constant(ir.IntType(64), 1)
         lengths = [ir.Constant(ir.IntType(64), v * vector.length) for v in range(len(masks))]
         numbers = [ir.Constant(ir.IntType(64), i) for i in range(rows)]
         if few:
             numbers = [_at_most(builder, number, builder.sub(places.m, one)) for number in numbers]
-        given = (vector.first(builder.sub(places.given, length)) for length in lengths)
         first = [
-            vector.load(builder.gep(places.start, [length]), mask) for length, mask in zip(lengths, given, strict=True)
+            vector.load(builder.gep(places.start, [length]), mask) for length, mask in zip(lengths, masks, strict=True)
         ]
         sums = [[cgutils.alloca_once_value(builder, part) for part in first] for _ in numbers]
         is_added = builder.fcmp_ordered("!=", places.added, ir.Constant(places.added.type, 0.0))
@@ -153,7 +158,7 @@ def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
     def tile(
         typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, a_strip: Any, tiles: Any, b: Any, b_at: Any, b_step: Any,
         c: Any, c_at: Any, c_row: Any, m: Any, k: Any, columns: Any, start: Any, start_at: Any,
-        floor: Any, slope: Any, slope_at: Any, factor: Any, soon: Any, soon_at: Any, soon_step: Any,
+        floor: Any, slope: Any, slope_at: Any, factor: Any, fetches: Any, fetches_at: Any, fetches_step: Any,
     ) -> Any:  # fmt: skip
         del (
             typing,
@@ -171,16 +176,22 @@ def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
             floor,
             slope_at,
         )
-        del factor, soon_at, soon_step
+        del factor, fetches_at, fetches_step
         i = types.intp
         row, step = (a_row, a_step) if placed else (i, i)
-        numbers = a, i, row, step, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype, soon, i, i
+        numbers = a, i, row, step, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype, fetches, i, i
         return types.void(*numbers), generate
 
     return intrinsic(tile)
 
 
-def _masks(vector: Vectors, columns: Any, vectors: int, whole: bool) -> list[Any | None]:
+def _zeros(builder: Any, pointer: Any) -> Any:
+    """Where the widest row of a tile finds nothing but 0."""
+    nothing = ir.Constant(ir.ArrayType(ir.IntType(8), TILE_VECTORS * VECTOR_BYTES), None)
+    return builder.bitcast(cgutils.global_constant(builder, "zeros", nothing), pointer)
+
+
+def _masks(vector: Vectors, columns: Any, vectors: int, whole: bool) -> list[Mask | None]:
     """The masks of a row of so many vectors: only the last may have one."""
     before = ir.Constant(ir.IntType(64), (vectors - 1) * vector.length)
     return [None] * (vectors - 1) + [None if whole else vector.first(vector.builder.sub(columns, before))]
@@ -205,27 +216,29 @@ def _call_for(
 
 
 def _add_products(
-    vector: Vectors, sums: list[list[Any]], masks: list[Any | None], places: _Places, rows: list[Any], placed: bool
+    vector: Vectors, sums: list[list[Any]], masks: list[Mask | None], places: _Places, rows: list[Any], placed: bool
 ) -> None:
     """Add the products of ``k`` columns of a matrix and as many rows of another to a tile's sums."""
     builder = vector.builder
     lines = [unrelated(builder, builder.gep(places.a, [row])) for row in rows]
     one = ir.Constant(ir.IntType(64), 1)
-    first = places.b, places.a_step if placed else ir.Constant(ir.IntType(64), 0), places.soon
-    steps = places.b_step, one if placed else places.a_step, places.soon_step
+    fetched = builder.inttoptr(builder.load(places.fetches), ir.IntType(8).as_pointer())
+    fetched_step = builder.load(builder.gep(places.fetches, [one]))
+    first = places.b, places.a_step if placed else ir.Constant(ir.IntType(64), 0), fetched
+    steps = places.b_step, one if placed else places.a_step, fetched_step
     now = [cgutils.alloca_once_value(builder, value) for value in first]
     with repeated(builder, places.k):
-        b_p, a_p, soon = (builder.load(value) for value in now)
+        b_p, a_p, fetched = (builder.load(value) for value in now)
         at = builder.load(a_p) if placed else a_p
         if placed or len(masks) == TILE_VECTORS:
-            vector.fetch(soon, 1)
+            vector.fetch(fetched)
         parts = [vector.load(vector.after(b_p, number), mask) for number, mask in enumerate(masks)]
         for line, row in zip(lines, sums, strict=True):
             factor = vector.fill(builder.load(builder.gep(line, [at])))
             for part, total in zip(parts, row, strict=True):
                 builder.store(vector.add_product(factor, part, builder.load(total)), total)
         a_after = builder.gep(a_p, [steps[1]]) if placed else builder.add(a_p, steps[1])
-        following = builder.gep(b_p, [steps[0]]), a_after, builder.gep(soon, [steps[2]])
+        following = builder.gep(b_p, [steps[0]]), a_after, builder.gep(fetched, [steps[2]])
         for value, after in zip(now, following, strict=True):
             builder.store(after, value)
 
@@ -257,7 +270,7 @@ def _dots(rows: int, columns: int, *, is_together: bool = False) -> Any:
         from_w = [builder.gep(w, [builder.mul(unit, k)]) for unit in units]
         sums = [[cgutils.alloca_once_value(builder, vector.zero()) for _ in units] for _ in lines]
 
-        def add(at: Any, mask: Any | None) -> None:
+        def add(at: Any, mask: Mask | None) -> None:
             parts = [vector.load(builder.gep(pointer, [at]), mask) for pointer in from_w]
             for pointer, row in zip(from_a, sums, strict=True):
                 factor = vector.load(builder.gep(pointer, [at]), mask)
@@ -358,8 +371,13 @@ def copy(typing: Any, source: Any, at: Any, width: Any, out: Any, out_at: Any) -
         vector = Vectors(builder, kind.dtype)
         source, out = (pointer_to(context, builder, kind, x, where) for x, where in ((source, at), (out, out_at)))
 
-        def copy(place: Any, mask: Any | None) -> None:
-            vector.store(vector.load(builder.gep(source, [place]), mask), builder.gep(out, [place]), mask)
+        def copy(place: Any, mask: Mask | None) -> None:
+            if mask is None or not STORES_IN_PARTS:
+                vector.store(vector.load(builder.gep(source, [place]), mask), builder.gep(out, [place]), mask)
+                return
+            with repeated(builder, mask.count) as number:
+                at = builder.add(place, number)
+                builder.store(builder.load(builder.gep(source, [at])), builder.gep(out, [at]))
 
         vector.over(width, copy)
         return context.get_dummy_value()
@@ -401,7 +419,7 @@ def first_largest(typing: Any, a: Any, at: Any, n: Any) -> Any:
         vector = Vectors(builder, signature.args[0].dtype)
         mask = vector.first(n)
         row = vector.load(pointer_to(context, builder, signature.args[0], a, at), mask)
-        row = builder.select(mask, row, vector.constant(-np.inf))
+        row = builder.select(mask.places, row, vector.constant(-np.inf))
         are_it = builder.fcmp_ordered("==", row, vector.largest(row))
         places = builder.zext(builder.bitcast(are_it, ir.IntType(vector.length)), ir.IntType(64))
         return builder.cttz(places, ir.Constant(ir.IntType(1), 0))
@@ -423,7 +441,7 @@ def unowned(typing: Any, array: Any) -> Any:
     return array(array), generate
 
 
-def _adam_on(vector: Vectors, pointers: list[Any], gradient: Any, rates: list[Any], mask: Any | None) -> None:
+def _adam_on(vector: Vectors, pointers: list[Any], gradient: Any, rates: list[Any], mask: Mask | None) -> None:
     """Adam's step of a vector: ``m = kept_1 m + g``, ``v = kept_2 v + g^2``, ``theta -= rate m / (sqrt(v) + least)``."""
     kept_1, kept_2, least, rate = rates
     theta, m, v = (vector.load(pointer, mask) for pointer in pointers)
@@ -450,7 +468,7 @@ def adam_vectors(
         pointers = [pointer_to(context, builder, kind, array, where) for array, where in begins]
         rates = [vector.fill(number) for number in arguments[7:]]
 
-        def update(place: Any, mask: Any | None) -> None:
+        def update(place: Any, mask: Mask | None) -> None:
             *places, from_gradient = (builder.gep(pointer, [place]) for pointer in pointers)
             _adam_on(vector, places, vector.load(from_gradient, mask), rates, mask)
 

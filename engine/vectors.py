@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir
@@ -49,14 +49,18 @@ VECTORS_AHEAD = 3
 """So much of rows that may be anywhere is fetched before the tile that begins with them; a machine goes on by itself."""
 ROOTS_ASIDE = get_host_cpu_name() == "znver4"
 """Whether exact roots are taken, not made better from estimates: Zen 4 has them beside its products, in two thirds of the time."""
+STORES_IN_PARTS = VECTOR_BYTES < 64
+"""Whether a masked store takes as long as many others: on AMD before AVX-512, 18 cycles; before AVX there is none."""
 DOTS, NARROW_ROWS = ((3, 3), 4) if VECTOR_BYTES == 32 else ((5, 5), 8)
 FEW_ROWS, LONG_ROW = 16, 64
 """Up to so many rows, and from so many inputs on, transposing ``W`` takes longer than it gains."""
 LINE_BYTES = 64
 WIDE_ROW_BYTES, ROWS_AHEAD = 512, 4
 """A row that is so long is fetched so many rows before it is copied; of shorter ones a machine is several ahead by itself."""
-LARGE_BYTES, DEPTH = 1 << 19, 192
-"""A matrix of a product that is so large is copied as it is used, and multiplied so many columns at once."""
+LARGE_BYTES, PARTS_BYTES = 1 << 18 if VECTOR_BYTES == 32 else 1 << 19, 1 << 19
+"""The right side of a product that is so large is copied as it is used; so large a left side, too, and goes in parts."""
+DEPTH = 512 if VECTOR_BYTES == 32 else 192
+"""So many columns of the left side are a part at most: a panel of as many rows is about as large as the nearest cache."""
 NEAR_BYTES = 1 << 16
 """What is used soon after it was made."""
 FAR_BYTES = 1 << 21
@@ -95,6 +99,17 @@ def called(function: F) -> F:
     return cast("F", njit(**INNER)(function))
 
 
+def _bytes() -> Any:
+    return ir.IntType(8).as_pointer()
+
+
+class Mask(NamedTuple):
+    """The first ``count`` places of a vector: none if it is negative, all if it is large; ``places`` is true in these."""
+
+    count: Any
+    places: Any
+
+
 class Vectors:
     """Vectors of one dtype, as LLVM's instructions on them."""
 
@@ -126,25 +141,59 @@ class Vectors:
         """0 in every place."""
         return ir.Constant(self._type, [0.0] * self.length)
 
-    def first(self, count: Any) -> Any:
-        """A mask of the first ``count`` places: none if it is negative, all if it is large."""
+    def first(self, count: Any) -> Mask:
+        """The mask of the first ``count`` places."""
         places = ir.Constant(ir.VectorType(ir.IntType(64), self.length), list(range(self.length)))
-        return self.builder.icmp_signed("<", places, self.fill(count))
+        return Mask(count, self.builder.icmp_signed("<", places, self.fill(count)))
 
-    def load(self, pointer: Any, mask: Any | None) -> Any:
+    def load(self, pointer: Any, mask: Mask | None) -> Any:
         """What is in memory, and 0 where the mask is not: nothing is touched there. Without a mask all is loaded."""
         if mask is None:
             return self.builder.load(self._at(pointer), align=self._itemsize)
         align = ir.Constant(ir.IntType(32), self._itemsize)
-        return self._call(f"masked.load.{self._name}.p0", self._type, self._at(pointer), align, mask, self.zero())
+        return self._call(
+            f"masked.load.{self._name}.p0", self._type, self._at(pointer), align, mask.places, self.zero()
+        )
 
-    def store(self, vector: Any, pointer: Any, mask: Any | None) -> None:
+    def store(self, vector: Any, pointer: Any, mask: Mask | None) -> None:
         """Write to memory where the mask is."""
         if mask is None:
             self.builder.store(vector, self._at(pointer), align=self._itemsize)
             return
+        if STORES_IN_PARTS:
+            self._store_in_parts(vector, pointer, mask.count)
+            return
         align = ir.Constant(ir.IntType(32), self._itemsize)
-        self._call(f"masked.store.{self._name}.p0", ir.VoidType(), vector, self._at(pointer), align, mask)
+        self._call(f"masked.store.{self._name}.p0", ir.VoidType(), vector, self._at(pointer), align, mask.places)
+
+    def _store_in_parts(self, vector: Any, pointer: Any, count: Any) -> None:
+        """Write the first ``count`` numbers, by code that is made once: it is much, for every row of every kind of tile."""
+        source = cgutils.alloca_once(self.builder, self._type)
+        self.builder.store(vector, source)
+        arguments = source, self._at(pointer), count
+        self.builder.call(apart(self.builder, f"store_{self._name}", self._copy_in_parts, *arguments), arguments)
+
+    def _copy_in_parts(self, builder: Any, source: Any, target: Any, count: Any) -> None:
+        """Copy a vector's first ``count`` numbers: half of it, a quarter, and so on, where the count has that binary digit."""
+        none, most = (ir.Constant(count.type, number) for number in (0, self.length))
+        with builder.if_then(builder.icmp_signed(">=", count, most)):
+            builder.store(builder.load(source), target, align=self._itemsize)
+            builder.ret_void()
+        with builder.if_then(builder.icmp_signed("<=", count, none)):
+            builder.ret_void()
+        places = [cgutils.alloca_once_value(builder, builder.bitcast(p, _bytes())) for p in (source, target)]
+        size = self.length // 2
+        while size:
+            part = ir.VectorType(self._type.element, size).as_pointer()
+            digit = builder.and_(count, ir.Constant(count.type, size))
+            with builder.if_then(builder.icmp_signed("!=", digit, none)):
+                read, written = (builder.load(place) for place in places)
+                value = builder.load(builder.bitcast(read, part), align=self._itemsize)
+                builder.store(value, builder.bitcast(written, part), align=self._itemsize)
+                for place, pointer in zip(places, (read, written), strict=True):
+                    after = builder.gep(pointer, [ir.Constant(count.type, size * self._itemsize)])
+                    builder.store(after, place)
+            size //= 2
 
     def add_product(self, x: Any, y: Any, total: Any) -> Any:
         """``x y + total``, in one go where the machine can."""
@@ -166,9 +215,9 @@ class Vectors:
         """So many vectors further."""
         return self.builder.gep(pointer, [ir.Constant(ir.IntType(64), number * self.length)])
 
-    def fetch(self, pointer: Any, vectors: int) -> None:
+    def fetch(self, pointer: Any, vectors: int = 1) -> None:
         """Have so many vectors brought nearer, without waiting for them."""
-        byte, flag = ir.IntType(8).as_pointer(), ir.IntType(32)
+        byte, flag = _bytes(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
         instruction = cgutils.get_or_insert_function(self.builder.module, kind, "llvm.prefetch.p0")
         read, near, data = (ir.Constant(flag, number) for number in (0, 2, 1))
@@ -193,7 +242,7 @@ class Vectors:
         """``y`` where ``x`` is positive, and 0 elsewhere."""
         return self.builder.select(self.builder.fcmp_ordered(">", x, self.zero()), y, self.zero())
 
-    def over(self, count: Any, act: Callable[[Any, Any | None], None]) -> None:
+    def over(self, count: Any, act: Callable[[Any, Mask | None], None]) -> None:
         """Do ``act(place, mask)`` for each vector of ``count`` numbers; only the last one has a mask."""
         builder, length = self.builder, ir.Constant(ir.IntType(64), self.length)
         whole = builder.udiv(count, length)
@@ -310,8 +359,8 @@ def unrelated(builder: Any, value: Any) -> Any:
 
 
 @contextmanager
-def repeated(builder: Any, times: Any) -> Iterator[None]:
-    """A loop that LLVM leaves as it is: it cannot tell how many times are left.
+def repeated(builder: Any, times: Any) -> Iterator[Any]:
+    """A loop that LLVM leaves as it is: it cannot tell how many times are left. The number is one less than those.
 
     Unrolled, a tile's loop needs twice the pointers, which are then kept in memory, and more before it than it saves.
     """
@@ -319,8 +368,8 @@ def repeated(builder: Any, times: Any) -> Iterator[None]:
     left, none = cgutils.alloca_once_value(builder, times), ir.Constant(times.type, 0)
     builder.cbranch(builder.icmp_signed(">", times, none), body, end)
     builder.position_at_end(body)
-    yield
     after = unrelated(builder, builder.sub(builder.load(left), ir.Constant(times.type, 1)))
+    yield after
     builder.store(after, left)
     builder.cbranch(builder.icmp_signed(">", after, none), body, end)
     builder.position_at_end(end)
@@ -329,6 +378,17 @@ def repeated(builder: Any, times: Any) -> Iterator[None]:
 def pointer_to(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
     """The address of a number of a flat array."""
     return builder.gep(context.make_array(kind)(context, builder, array).data, [at])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def address_of(typing: Any, array: Any, at: Any) -> Any:
+    """The address of a number of a flat array, to be fetched."""
+    del typing, at
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ptrtoint(pointer_to(context, builder, signature.args[0], *arguments), ir.IntType(64))
+
+    return types.intp(array, types.intp), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -11,7 +11,7 @@ from numba import njit
 
 from engine import amx
 from engine.arrays import Array, empty
-from engine.products import Places, Soon, is_for_amx, multiply, multiply_placed, packed_sizes, turn
+from engine.products import Places, Soon, fetch_nothing, is_for_amx, multiply, multiply_placed, packed_sizes, turn
 from engine.vectors import DEPTH, HAS_AMX, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
 
 SHAPES = [
@@ -31,12 +31,20 @@ GUARDED = 1 << 12
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _soon(source: Array, longest: int) -> Soon:
+    """Nothing is needed soon."""
+    soon = Soon(source, np.zeros(0, np.int64), np.zeros(6, np.int64), np.zeros(2 * longest + 4, np.int64))
+    fetch_nothing(soon)
+    return soon
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _multiply(
     a: Array, a_row: int, a_step: int, b: Array, b_row: int, b_step: int, c: Array, m: int, n: int, k: int,
     start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float, panel: Array, strips: Array,
 ) -> None:  # fmt: skip
     amx.begin()
-    soon = Soon(a, np.zeros(0, np.int64), np.zeros(6, np.int64))
+    soon = _soon(a, max(m, n, k))
     multiply(
         a, 0, a_row, a_step, b, 0, b_row, b_step, c, 0, m, n, k, start, start_at, floor, slope, slope_at, factor, panel,
         strips, soon,
@@ -49,8 +57,8 @@ def _multiply_placed(
     a: Array, rows: Array, columns: Array, b: Array, c: Array, m: int, n: int, k: int, start: Array, start_at: int,
     floor: float, factor: float, panel: Array,
 ) -> None:  # fmt: skip
-    soon, places = Soon(a, np.zeros(0, np.int64), np.zeros(6, np.int64)), Places(rows, columns)
-    multiply_placed(a, 1, places, b, 0, c, 0, m, n, k, start, start_at, floor, factor, panel, soon)
+    soon = _soon(a, max(m, n, k))
+    multiply_placed(a, 1, Places(rows, columns), b, 0, c, 0, m, n, k, start, start_at, floor, factor, panel, soon)
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]

@@ -12,7 +12,8 @@ import pytest
 
 from tests.engine.machines import WITHOUT, environment
 
-pytestmark = pytest.mark.slow
+# Machines that lack something have their code compiled anew: minutes, where two tests do that side by side.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 ONE_ROUNDING = 2.0**-24
