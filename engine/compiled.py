@@ -44,6 +44,7 @@ from engine.tiles import (
     slim_sums,
     sums_of_pairs,
     unowned,
+    wide_sums,
 )
 from engine.vectors import (
     DOTS,
@@ -232,10 +233,13 @@ def _turned_weight_gradient(
 
 @inlined
 def _bias_gradient(layer: Array, deltas: Array, delta_at: int, rows: int, out: Array) -> None:
-    """(6): ``dC/db^l = delta^l``, summed over the rows."""
+    """(6): ``dC/db^l = delta^l``, summed over the rows; far ones are read along them."""
     n, b_at, length = layer[N], layer[B_AT], VECTOR_BYTES // itemsize_of(out)
+    wide = n - n % (8 * length) if is_large(rows, n, itemsize_of(out)) else 0
     in_pairs = n - n % (2 * length)
-    for j in range(0, in_pairs, 2 * length):
+    for j in range(0, wide, 8 * length):
+        wide_sums(deltas, delta_at + j, rows, n, n - j, out, b_at + j)
+    for j in range(wide, in_pairs, 2 * length):
         sums_of_pairs(deltas, delta_at + j, rows, n, n - j, out, b_at + j)
     for j in range(in_pairs, n, length):
         slim_sums(deltas, delta_at + j, rows, n, n - j, out, b_at + j)

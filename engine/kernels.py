@@ -210,7 +210,8 @@ class CompiledSteps:
         ahead = compiled.TILE_ROWS
         places = np.zeros(layout.batch_rows + ahead, np.int64), np.arange(network.n_inputs + ahead, dtype=np.int64)
         vectors = theta, workspace.gradient, with_room(slots)
-        noted = np.zeros(6, np.int64), np.zeros(compiled.fetches_size(layout.batch_rows, network.widths), np.int64)
+        fetches = compiled.fetches_size(layout.batch_rows, network.widths)
+        noted = np.zeros(6, np.int64), empty((fetches,), np.int64)
         self._after = (x, *blocks, *vectors, *buffers, *noted, *places)
 
     def take(self, step: int, start: int, stop: int, tally: Float64[Array, " n_sums"]) -> None:

@@ -508,6 +508,10 @@ def transpose_block(
 
 tile, low_tile = _tile(TILE_ROWS), _tile(LOW_ROWS, few=True)
 placed_tile, low_placed_tile = _tile(TILE_ROWS, placed=True), _tile(LOW_ROWS, few=True, placed=True)
-slim_sums, sums_of_pairs = _sums_of_rows(1, 4), _sums_of_rows(2, 4, whole=True)
+slim_sums, sums_of_pairs, wide_sums = (
+    _sums_of_rows(1, 4),
+    _sums_of_rows(2, 4, whole=True),
+    _sums_of_rows(8, 1, whole=True),
+)
 dots_in_a_square = _dots(*DOTS)
 dots_of_one, dots_of_two = (_dots(NARROW_ROWS, n, is_together=True) for n in (1, 2))

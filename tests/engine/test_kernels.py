@@ -252,7 +252,7 @@ def test_nothing_is_written_beside_the_buffers(monkeypatch, widths, dtype):
         data = rows(n + n // 3, widths[0], widths[-1], dtype=dtype, classes=output == "softmax")
         spec = training(loss, learning_rate=1e-3, epochs=1, batch_size=n, dtype=dtype, task=task_of(loss))
         run(net, spec, data, "numba")
-    assert len(made) == 3 * 5
+    assert len(made) == 3 * 6
     for whole in made:
         assert (whole[-guard:] == 7.0).all()
 
