@@ -56,6 +56,7 @@ from engine.vectors import (
     ROWS_AHEAD,
     TILE_ROWS,
     TILE_VECTORS,
+    TURNED_BYTES,
     VECTOR_BYTES,
     WIDE_ROW_BYTES,
     called,
@@ -112,15 +113,15 @@ def along_rows(rows: int, n: int, n_prev: int) -> bool:
 def pays_turned(rows: int, n: int, n_prev: int, itemsize: int) -> bool:
     """Whether many steps of ``rows`` rows are faster with a first layer that is turned.
 
-    Its weights are needed one way only: no error goes beyond them. But a product of what is large is faster with copies, and
-    the tiles of the gradient must not be more when it is transposed, too.
+    Its weights are needed one way only: no error goes beyond them. But what is large is better copied, and the tiles of the
+    gradient must not be more when it is transposed, too.
     """
     length = VECTOR_BYTES // itemsize
     return (
         rows * n * n_prev >= LEAST_TURNED
         and up(n_prev, TILE_ROWS) * up(n, length) <= up(n, TILE_ROWS) * up(n_prev, length)
         and not along_rows(rows, n, n_prev)
-        and not is_large(n_prev, n, itemsize)
+        and n * n_prev * itemsize < TURNED_BYTES
         and not goes_in_parts(rows, n, n_prev, itemsize)
         and not is_for_amx(rows, n, n_prev, itemsize)
         and not is_for_amx(n_prev, n, rows, itemsize)

@@ -59,6 +59,8 @@ WIDE_ROW_BYTES, ROWS_AHEAD = 512, 4
 """A row that is so long is fetched so many rows before it is copied; of shorter ones a machine is several ahead by itself."""
 LARGE_BYTES, PARTS_BYTES = 1 << 18 if VECTOR_BYTES == 32 else 1 << 19, 1 << 19
 """The right side of a product that is so large is copied as it is used; so large a left side, too, and goes in parts."""
+TURNED_BYTES = 1 << 18 if VECTOR_BYTES == 32 else 1 << 30
+"""Weights that take less are kept transposed where that pays; larger ones are better copied panel by panel."""
 DEPTH = 512 if VECTOR_BYTES == 32 else 192
 """So many columns of the left side are a part at most: a panel of as many rows is about as large as the nearest cache."""
 NEAR_BYTES = 1 << 16
