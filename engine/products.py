@@ -214,12 +214,14 @@ def _strips(
         for i in range(m):
             copy(a, a_at + i * a_row, k, strips, i * k)
         return strips, 0, k, 1, k
+    # Whole vectors are faster, and what is too much is written over; behind the last rows there may be nothing to read.
     whole = up(TILE_ROWS, VECTOR_BYTES // itemsize_of(a))
+    exactly = max(k - whole, 0)
     for i in range(0, m, TILE_ROWS):
-        # Whole vectors are faster: what is too much is written over, and only the last row has nothing behind it.
-        for p in range(k - 1):
+        for p in range(exactly):
             copy(a, a_at + p * a_step + i, whole, strips, i * k + p * TILE_ROWS)
-        copy(a, a_at + (k - 1) * a_step + i, min(TILE_ROWS, m - i), strips, (i + TILE_ROWS) * k - TILE_ROWS)
+        for p in range(exactly, k):
+            copy(a, a_at + p * a_step + i, min(TILE_ROWS, m - i), strips, i * k + p * TILE_ROWS)
     return strips, 0, 1, TILE_ROWS, k
 
 
@@ -344,7 +346,8 @@ def room(rows: int, widths: tuple[int, ...], itemsize: int) -> tuple[int, int]:
     strips = 0
     if widest * itemsize > FEW_PANELS_BYTES:
         strips = max(
-            (m + vector) * (min(k, DEPTH) + vector) for m, k in ((rows, widest), (widest, rows), (widest, widest))
+            (m + max(vector, TILE_ROWS)) * (min(k, DEPTH) + vector)
+            for m, k in ((rows, widest), (widest, rows), (widest, widest))
         )
     return max(panel, right), max(strips, left)
 

@@ -24,8 +24,18 @@ SHAPES = [
     (64, 64, 64),
 ]
 """Rows, columns, and what is summed over: all large enough for AMX, most in no whole number of blocks."""
-SMALL_SHAPES = [(1, 1, 1), (1, 30, 5), (3, 5, 7), (5, 33, 2), (7, 48, 9), (9, 17, 3), (12, 50, 1), (17, 70, 33)]
-"""Too small for AMX, and around a tile."""
+SMALL_SHAPES = [
+    (1, 1, 1),
+    (1, 30, 5),
+    (3, 5, 7),
+    (5, 33, 2),
+    (7, 48, 9),
+    (9, 17, 3),
+    (12, 50, 1),
+    (17, 70, 33),
+    (9, 200, 15000),
+]
+"""Too small for AMX, and around a tile; the last goes in parts, though a row of it is less than a vector when it is turned."""
 GUARDED = 1 << 12
 """So many numbers before and after the product are not to be touched."""
 
