@@ -68,7 +68,20 @@ def test_steps_on_a_machine_of_narrower_vectors_are_the_plain_ones(without: str)
     assert _found(without)["vector_bytes"] <= 32
     same = "widths_around or copied_in_parts or up_to_rounding"
     said = _run(
-        without, ["pytest", "-q", "-n", "0", "-p", "no:cacheprovider", "-k", same, "tests/engine/test_kernels.py"]
+        without,
+        [
+            "pytest",
+            "-q",
+            "-n",
+            "0",
+            "--timeout",
+            "600",
+            "-p",
+            "no:cacheprovider",
+            "-k",
+            same,
+            "tests/engine/test_kernels.py",
+        ],
     )
     assert " passed" in said
     assert "failed" not in said
