@@ -67,21 +67,7 @@ def test_steps_on_a_machine_of_narrower_vectors_are_the_plain_ones(without: str)
     """Vectors as wide as most machines have them, and as all have them; each compiles anew."""
     assert _found(without)["vector_bytes"] <= 32
     same = "widths_around or copied_in_parts or up_to_rounding"
-    said = _run(
-        without,
-        [
-            "pytest",
-            "-q",
-            "-n",
-            "0",
-            "--timeout",
-            "600",
-            "-p",
-            "no:cacheprovider",
-            "-k",
-            same,
-            "tests/engine/test_kernels.py",
-        ],
-    )
+    options = "-q", "-n", "0", "--timeout", "600", "-p", "no:cacheprovider", "-k", same
+    said = _run(without, ["pytest", *options, "tests/engine/test_kernels.py"])
     assert " passed" in said
     assert "failed" not in said
