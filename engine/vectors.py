@@ -17,6 +17,7 @@ from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features, get_host_cpu_name, get_process_triple
 from numba import njit, types
 from numba.core import cgutils, config
+from numba.core.caching import IndexDataCacheFile
 from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -79,15 +80,17 @@ INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 def compiled(function: F) -> F:
     """The function as machine code, kept on disk where there is a place that can be written to.
 
-    What is kept is out of date when any of `SOURCES` has changed, or whether AMX may be used: by itself, Numba looks at the
-    function's own file only.
+    What is kept is out of date when any of `SOURCES` has changed: by itself, Numba looks at the function's own file only.
+    With AMX it has files of its own: processes that may use it and others would else throw away what the other kept.
     """
     try:
         dispatcher = njit(cache=True, **OPTIONS)(function)
     except RuntimeError:
         return cast("F", njit(**OPTIONS)(function))
     sources = b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)
-    dispatcher._cache._cache_file._source_stamp = sha256(sources + bytes([HAS_AMX])).hexdigest()
+    cache = dispatcher._cache
+    name = cache._impl.filename_base + (".amx" if HAS_AMX else "")
+    cache._cache_file = IndexDataCacheFile(cache._cache_path, name, sha256(sources).hexdigest())
     return cast("F", dispatcher)
 
 
