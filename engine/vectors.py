@@ -5,6 +5,7 @@ sum.
 """
 
 import ctypes
+import fcntl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,6 +78,16 @@ INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """For what is called from machine code alone: made ready for other callers, it would be compiled three times."""
 
 
+class _Kept(IndexDataCacheFile):  # type: ignore[misc]
+    """What a function has been compiled to, in files that several processes may add to at once."""
+
+    def save(self, key: Any, data: Any) -> None:
+        """Add it to what is there: Numba reads the index, and writes another one."""
+        with Path(f"{self._index_path}.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            super().save(key, data)
+
+
 def compiled(function: F) -> F:
     """The function as machine code, kept on disk where there is a place that can be written to.
 
@@ -90,7 +101,7 @@ def compiled(function: F) -> F:
     sources = b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)
     cache = dispatcher._cache
     name = cache._impl.filename_base + (".amx" if HAS_AMX else "")
-    cache._cache_file = IndexDataCacheFile(cache._cache_path, name, sha256(sources).hexdigest())
+    cache._cache_file = _Kept(cache._cache_path, name, sha256(sources).hexdigest())
     return cast("F", dispatcher)
 
 

@@ -1,5 +1,10 @@
 """What machine code makes of numbers by itself, and how the arrays lie that it is given."""
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 from llvmlite import ir
@@ -8,6 +13,9 @@ from numba.extending import intrinsic
 
 import engine.vectors
 from engine.arrays import VECTOR_BYTES, aligned_rows, empty, with_room
+from tests.engine.machines import WITHOUT, environment
+
+ROOT = Path(__file__).parents[2]
 
 LENGTH = engine.vectors.VECTOR_BYTES // 4
 
@@ -64,3 +72,29 @@ def test_every_row_begins_where_a_vector_may(dtype, n, n_rows):
     # A part has the room of the whole, and rows without room are what they were.
     assert with_room(rows[1:]).shape == (n_rows - 1, whole.shape[1])
     assert with_room(np.zeros((2, n), dtype)).shape == (2, n)
+
+
+def test_what_several_add_at_once_to_what_a_function_was_compiled_to_is_all_kept(tmp_path):
+    keys = range(100)
+    with ThreadPoolExecutor(4) as several:
+        list(
+            several.map(lambda key: engine.vectors._Kept(tmp_path, "function", "stamp").save(key, f"code {key}"), keys)
+        )
+    kept = engine.vectors._Kept(tmp_path, "function", "stamp")
+    assert [kept.load(key) for key in keys] == [f"code {key}" for key in keys]
+
+
+def test_a_process_that_lacks_something_throws_away_nothing_that_others_compiled(tmp_path):
+    asked = "from engine.compiled import pays_turned as f; f(1, 1, 1, 4); print(sum(f.stats.cache_hits.values()))"
+
+    def hits(without):
+        told = {**environment(without), "NUMBA_CACHE_DIR": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-c", asked], cwd=ROOT, env=told, capture_output=True, text=True, check=True
+        )
+        return int(done.stdout)
+
+    assert [hits(without) for without in WITHOUT] == [0] + [
+        int(environment(w) == environment("nothing")) for w in list(WITHOUT)[1:]
+    ]
+    assert [hits(without) for without in WITHOUT] == [1] * len(WITHOUT)
