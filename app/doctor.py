@@ -13,7 +13,7 @@ from app.queue.life import workers_alive
 from app.settings import GIB, Settings, settings
 from app.store import identity
 from app.store.faults import DATABASE_DOWN, BlobsAway
-from app.store.schema import is_current
+from app.store.revision import is_current
 from app.store.session import Database
 from app.worker.machine import blas_kernel
 

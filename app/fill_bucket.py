@@ -10,7 +10,7 @@ from app.settings import Settings, settings
 from app.store import identity
 from app.store.blobs_by_url import open_blobs
 from app.store.faults import WrongStore
-from app.store.schema import is_current
+from app.store.revision import is_current
 from app.store.session import Database
 
 FOLDERS = ("content", "datasets", "models")

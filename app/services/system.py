@@ -5,7 +5,7 @@ from app.queue.life import workers_alive
 from app.services.installation import Installation
 from app.store import counts
 from app.store.faults import DATABASE_DOWN
-from app.store.schema import is_current
+from app.store.revision import is_current
 
 
 def readiness(installation: Installation) -> Ready:

@@ -8,8 +8,8 @@ import asyncio
 import logging
 import threading
 from contextlib import closing
+from types import ModuleType
 
-import psycopg
 from sqlalchemy import make_url, text
 from sqlalchemy.orm import Session
 
@@ -30,7 +30,7 @@ def announce(session: Session) -> None:
 
 
 class _Away(Exception):
-    """The file of the database cannot be read now."""
+    """The database cannot be read now."""
 
 
 class Changes:
@@ -105,7 +105,7 @@ class Changes:
         while not self._closed.is_set():
             try:
                 look()
-            except (_Away, psycopg.Error):
+            except _Away:
                 log.warning("the database does not answer; looking again in %s s", RETRY_AFTER_S)
                 self._closed.wait(RETRY_AFTER_S)
                 self._notice()
@@ -126,8 +126,16 @@ class Changes:
                 self._closed.wait(LOOK_EVERY_S)
 
     def _listen_to_postgresql(self) -> None:
+        import psycopg  # takes a tenth of a second, which those who have SQLite need not wait for
+
+        try:
+            self._listen_by(psycopg)
+        except psycopg.Error as error:
+            raise _Away from error
+
+    def _listen_by(self, driver: ModuleType) -> None:
         address = make_url(self._database.url).set(drivername="postgresql").render_as_string(hide_password=False)
-        with psycopg.connect(address, autocommit=True, keepalives_idle=5, keepalives_interval=2) as connection:
+        with driver.connect(address, autocommit=True, keepalives_idle=5, keepalives_interval=2) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             self._notice()
             while not self._closed.is_set():

@@ -1,11 +1,12 @@
 """What can go wrong outside of us, and passes: database or store are away, there is no room on the disk, or it did not answer."""
 
-from psycopg.errors import DiskFull
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
 from app.store.disk import has_no_room, is_broken
 
+DISK_FULL = "53100"
+"""How PostgreSQL says that there is no room. Its driver is not imported for that: many a process has SQLite only."""
 # Each is the class of an error that a lost, refused, restarted or overloaded database shows itself by.
 DATABASE_DOWN: tuple[type[Exception], ...] = (OperationalError, InterfaceError, NoConnection)
 # Some of these pass: `is_passing` tells which.
@@ -23,7 +24,7 @@ class WrongStore(BlobsAway):
 def is_full(error: Exception) -> bool:
     """Tell whether there was no room: for a file, in SQLite's, or on PostgreSQL's disk."""
     if isinstance(error, DBAPIError):
-        return isinstance(error.orig, DiskFull) or "disk is full" in str(error.orig).lower()
+        return getattr(error.orig, "sqlstate", None) == DISK_FULL or "disk is full" in str(error.orig).lower()
     return has_no_room(error)
 
 

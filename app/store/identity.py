@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from app.store.blobs import Blobs
 from app.store.faults import DATABASE_DOWN, WrongStore
-from app.store.schema import is_current
+from app.store.revision import is_current
 from app.store.session import Database
 from app.store.tables import IdentityRow
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, make_url, text
 
 from app.store.session import Database
@@ -25,21 +23,11 @@ def migrate(database: Database) -> None:
         connection.commit()
 
 
-def is_current(database: Database) -> bool:
-    """Tell whether the schema is the one that this version needs."""
-    with database.engine.execution_options(writes=False).connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == _script().get_current_head()
-
-
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
     return config
-
-
-def _script() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
 
 
 @contextmanager

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from app.store.schema import _config, is_current, migrate
+from app.store.revision import is_current, newest
+from app.store.schema import _config, migrate
 from app.store.session import Database
 from tests.service import fresh_database
 
@@ -26,6 +28,13 @@ def to_revision(database: Database, revision: str) -> None:
         config.attributes["connection"] = connection
         (command.upgrade if revision == "0002" else command.downgrade)(config, revision)
         connection.commit()
+
+
+def test_the_newest_revision_is_alembics_head(database: Database) -> None:
+    assert newest() == ScriptDirectory.from_config(_config()).get_current_head()
+    assert not is_current(database)  # which has no table yet
+    to_revision(database, "0002")
+    assert not is_current(database)
 
 
 def test_jobs_and_models_of_before_are_kept_and_drew_their_weights(database: Database) -> None:

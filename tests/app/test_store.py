@@ -15,7 +15,8 @@ from app.errors import IllegalTransition
 from app.store import datasets, jobs
 from app.store.blobs import Blobs
 from app.store.ids import new_id
-from app.store.schema import _config, is_current, migrate
+from app.store.revision import is_current
+from app.store.schema import _config, migrate
 from app.store.session import Database, sync_with_ours
 from app.store.tables import DatasetRow, JobRow, Row
 from app.worker.endings import end_by_name
