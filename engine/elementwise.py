@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from engine.arrays import Array
-from engine.vectors import called, inlined, itemsize_of
+from engine.jit import called, inlined
+from engine.vectors import itemsize_of
 
 LINEAR, SIGMOID, TANH, RELU, SOFTMAX = range(5)
 ACTIVATIONS = {"linear": LINEAR, "sigmoid": SIGMOID, "tanh": TANH, "relu": RELU, "softmax": SOFTMAX}

@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from engine.arrays import Array
-from engine.vectors import inlined
+from engine.jit import inlined
 
 MULTIPLIER = np.uint64(0x2360ED051FC65DA4), np.uint64(0x4385DF649FCCF645)
 Halves = tuple[np.uint64, np.uint64]

@@ -10,6 +10,7 @@ import numpy as np
 
 from engine.amx import DEEP, LEFT_PLACES, PACKED, RIGHT_PLACES, SIDE, TALL, WIDE, multiply_blocks, pack, pack_turned
 from engine.arrays import Array
+from engine.jit import called, inlined
 from engine.tiles import copy, low_placed_tile, low_tile, placed_tile, tile, transpose_block
 from engine.vectors import (
     DEPTH,
@@ -23,8 +24,6 @@ from engine.vectors import (
     TILE_VECTORS,
     VECTOR_BYTES,
     address_of,
-    called,
-    inlined,
     itemsize_of,
 )
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from engine import pcg
 from engine.arrays import Array
-from engine.vectors import compiled, inlined
+from engine.jit import compiled, inlined
 
 
 @inlined

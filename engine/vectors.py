@@ -1,27 +1,16 @@
-"""What the machine has: LLVM's vectors for the tiles, and how a function becomes machine code.
-
-``contract`` lets LLVM multiply and add in one go; it may not assume that numbers are finite, nor change the order of a
-sum.
-"""
+"""What the machine has: LLVM's vectors for the tiles, and the sizes that suit it."""
 
 import ctypes
-import fcntl
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import sha256
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
-import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features, get_host_cpu_name, get_process_triple
-from numba import njit, types
+from numba import types
 from numba.core import cgutils, config
-from numba.core.caching import IndexDataCacheFile
 from numba.extending import intrinsic
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _features() -> dict[str, bool]:
@@ -69,50 +58,6 @@ NEAR_BYTES = 1 << 16
 """What is used soon after it was made."""
 FAR_BYTES = 1 << 21
 """Rows of so many bytes are so far away that they are fetched before they are needed."""
-SOURCES = ("vectors.py", "tiles.py", "amx.py", "products.py", "elementwise.py", "pcg.py", "shuffle.py", "compiled.py")
-"""The files that all machine code is made from."""
-
-
-OPTIONS = {"fastmath": {"contract"}, "error_model": "numpy"}
-INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-"""For what is called from machine code alone: made ready for other callers, it would be compiled three times."""
-
-
-class _Kept(IndexDataCacheFile):  # type: ignore[misc]
-    """What a function has been compiled to, in files that several processes may add to at once."""
-
-    def save(self, key: Any, data: Any) -> None:
-        """Add it to what is there: Numba reads the index, and writes another one."""
-        with Path(f"{self._index_path}.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            super().save(key, data)
-
-
-def compiled(function: F) -> F:
-    """The function as machine code, kept on disk where there is a place that can be written to.
-
-    What is kept is out of date when any of `SOURCES` has changed: by itself, Numba looks at the function's own file only.
-    With AMX it has files of its own: processes that may use it and others would else throw away what the other kept.
-    """
-    try:
-        dispatcher = njit(cache=True, **OPTIONS)(function)
-    except RuntimeError:
-        return cast("F", njit(**OPTIONS)(function))
-    sources = b"".join((Path(__file__).parent / name).read_bytes() for name in SOURCES)
-    cache = dispatcher._cache
-    name = cache._impl.filename_base + (".amx" if HAS_AMX else "")
-    cache._cache_file = _Kept(cache._cache_path, name, sha256(sources).hexdigest())
-    return cast("F", dispatcher)
-
-
-def inlined(function: F) -> F:
-    """A part of a compiled function."""
-    return cast("F", njit(**INNER, forceinline=True)(function))
-
-
-def called(function: F) -> F:
-    """A part of a compiled function that stays a function: it has the registers for itself, as the rest has without it."""
-    return cast("F", njit(**INNER)(function))
 
 
 def _bytes() -> Any:
@@ -442,11 +387,3 @@ def swap_control_word(typing: Any, word: Any) -> Any:
         return builder.load(before)
 
     return types.uint32(types.uint32), generate
-
-
-@inlined
-def flush_denormals() -> int:
-    """Let numbers below the normal ones be 0: moments that fade away would else be a hundred times slower."""
-    before = swap_control_word(np.uint32(0))
-    swap_control_word(np.uint32(before | 0x8040))
-    return before

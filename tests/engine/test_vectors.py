@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+import engine.jit
 import engine.vectors
 from engine.arrays import VECTOR_BYTES, aligned_rows, empty, with_room
 from tests.engine.machines import environment
@@ -77,10 +78,8 @@ def test_every_row_begins_where_a_vector_may(dtype, n, n_rows):
 def test_what_several_add_at_once_to_what_a_function_was_compiled_to_is_all_kept(tmp_path):
     keys = range(100)
     with ThreadPoolExecutor(4) as several:
-        list(
-            several.map(lambda key: engine.vectors._Kept(tmp_path, "function", "stamp").save(key, f"code {key}"), keys)
-        )
-    kept = engine.vectors._Kept(tmp_path, "function", "stamp")
+        list(several.map(lambda key: engine.jit._Kept(tmp_path, "function", "stamp").save(key, f"code {key}"), keys))
+    kept = engine.jit._Kept(tmp_path, "function", "stamp")
     assert [kept.load(key) for key in keys] == [f"code {key}" for key in keys]
 
 
