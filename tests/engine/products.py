@@ -11,8 +11,8 @@ from numba import njit
 
 from engine import amx
 from engine.arrays import Array, empty
-from engine.products import Places, Soon, fetch_nothing, is_for_amx, multiply, multiply_placed, packed_sizes, turn
-from engine.vectors import DEPTH, HAS_AMX, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES
+from engine.products import Places, Soon, fetch_nothing, fetches_size, is_for_amx, multiply, multiply_placed, room, turn
+from engine.vectors import HAS_AMX, TILE_ROWS, VECTOR_BYTES
 
 SHAPES = [
     (128, 128, 784),
@@ -41,9 +41,9 @@ GUARDED = 1 << 12
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _soon(source: Array, longest: int) -> Soon:
+def _soon(source: Array, fetches: Array) -> Soon:
     """Nothing is needed soon."""
-    soon = Soon(source, np.zeros(0, np.int64), np.zeros(6, np.int64), np.zeros(2 * longest + 4, np.int64))
+    soon = Soon(source, np.zeros(0, np.int64), np.zeros(6, np.int64), fetches)
     fetch_nothing(soon)
     return soon
 
@@ -52,9 +52,10 @@ def _soon(source: Array, longest: int) -> Soon:
 def _multiply(
     a: Array, a_row: int, a_step: int, b: Array, b_row: int, b_step: int, c: Array, m: int, n: int, k: int,
     start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float, panel: Array, strips: Array,
+    fetches: Array,
 ) -> None:  # fmt: skip
     amx.begin()
-    soon = _soon(a, max(m, n, k))
+    soon = _soon(a, fetches)
     multiply(
         a, 0, a_row, a_step, b, 0, b_row, b_step, c, 0, m, n, k, start, start_at, floor, slope, slope_at, factor, panel,
         strips, soon,
@@ -65,9 +66,9 @@ def _multiply(
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _multiply_placed(
     a: Array, rows: Array, columns: Array, b: Array, c: Array, m: int, n: int, k: int, start: Array, start_at: int,
-    floor: float, factor: float, panel: Array,
+    floor: float, factor: float, panel: Array, fetches: Array,
 ) -> None:  # fmt: skip
-    soon = _soon(a, max(m, n, k))
+    soon = _soon(a, fetches)
     multiply_placed(a, 1, Places(rows, columns), b, 0, c, 0, m, n, k, start, start_at, floor, factor, panel, soon)
 
 
@@ -106,26 +107,28 @@ def _error(
     start = rng.standard_normal(n, np.float32)
     if with_nan:
         a[m // 2, k // 2], a[0, 0] = np.nan, np.inf
-    longest = max(shape)
-    right, left = packed_sizes(longest, longest)
-    panel, strips = (
-        np.full(size + 64 * longest * (TILE_VECTORS + DEPTH), np.nan, np.float32) for size in (right, left)
-    )
+    sizes, fetches = room(m, (k, n), 4), np.zeros(fetches_size(m, (k, n)), np.int64)
+    panel, strips = (np.full(size + GUARDED, np.nan, np.float32) for size in sizes)
     guarded = np.full(m * n + 2 * GUARDED, 7.0, np.float32)
     flat = guarded[GUARDED : GUARDED + m * n]
     flat[:] = c.reshape(-1)
     added = start, 0 if ending == "floor" else -1, np.float32(0.0 if ending == "floor" else -np.inf)
     factor = np.float32(-0.5 if ending == "added" else 0.0)
     if placed:
-        _multiply_placed(*_scattered(a, along_rows=not turned[0]), _flat(b), flat, m, n, k, *added, factor, panel)
+        _multiply_placed(
+            *_scattered(a, along_rows=not turned[0]), _flat(b), flat, m, n, k, *added, factor, panel, fetches
+        )
     else:
         _multiply(
             _flat(a.T if turned[0] else a), *((1, m) if turned[0] else (k, 1)),
             _flat(b.T if turned[1] else b), *((1, k) if turned[1] else (n, 1)), flat, m, n, k, *added,
-            _flat(slope), 0 if ending == "slope" else -1, factor, panel, strips,
+            _flat(slope), 0 if ending == "slope" else -1, factor, panel, strips, fetches,
         )  # fmt: skip
     assert (np.delete(guarded, np.s_[GUARDED : GUARDED + m * n]) == 7.0).all(), (
         f"{shape} {turned} {ending}: written beyond"
+    )
+    assert all(np.isnan(one[size:]).all() for one, size in zip((panel, strips), sizes, strict=True)), (
+        f"{shape} {turned} {ending}: more is packed than there is room for"
     )
     got = flat.reshape(m, n)
     if with_nan:
