@@ -27,6 +27,17 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
             running.close()
 
 
+@pytest.fixture(scope="module")
+def one_slot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Give a running service with one slot that the tests of a module share; they may kill its worker, and start another."""
+    with fresh_database() as url:
+        running = Service(tmp_path_factory.mktemp("one_slot"), url, worker_slots="1")
+        try:
+            yield running.start()
+        finally:
+            running.close()
+
+
 @pytest.fixture
 def own_service(tmp_path: Path) -> Iterator[Service]:
     """Give a service that has not been started, for a test that kills parts of it."""

@@ -25,6 +25,7 @@ JOB = {
     "training": {"batch_size": 8, "seed": 11, "optimizer": {"name": "adam", "learning_rate": 0.001}},
 }
 LASTS_S = 5  # longer than three kills take
+Undisturbed = tuple[dict[str, Any], tuple[bytes, list[list[Any]]]]
 SAME = ("epoch", "train_loss", "validation_loss", "metrics", "learning_rate", "gradient_norm")
 
 
@@ -47,11 +48,12 @@ def stopped(processes: list[int]) -> Iterator[None]:
             os.kill(process, signal.SIGCONT)
 
 
-def undisturbed(service: Service) -> tuple[dict[str, Any], tuple[bytes, list[list[Any]]]]:
-    service.start()
-    dataset = str(service.upload(PENGUINS.read_bytes(), "penguins.csv")["id"])
-    job = service.lasting(LASTS_S, dataset_id=dataset, **JOB)
-    return job, outcome(service, service.wait(service.submit(**job)["id"]))
+@pytest.fixture(scope="module")
+def undisturbed(one_slot: Service) -> Undisturbed:
+    """Give a job that lasts long enough, and what comes of it when nothing is killed."""
+    dataset = str(one_slot.upload(PENGUINS.read_bytes(), "penguins.csv")["id"])
+    job = one_slot.lasting(LASTS_S, dataset_id=dataset, **JOB)
+    return job, outcome(one_slot, one_slot.wait(one_slot.submit(**job)["id"]))
 
 
 def child_of(service: Service, *, other_than: int = 0) -> int:
@@ -67,57 +69,59 @@ def child_of(service: Service, *, other_than: int = 0) -> int:
 
 
 @pytest.mark.slow
-def test_a_worker_killed_in_mid_job_changes_no_bit(own_service: Service) -> None:
+def test_a_worker_killed_in_mid_job_changes_no_bit(one_slot: Service, undisturbed: Undisturbed) -> None:
     """Three kills of the whole worker; the last one leaves the job without any worker for a while."""
-    asked, expected = undisturbed(own_service)
-    job_id = own_service.submit(**asked)["id"]
+    asked, expected = undisturbed
+    job_id = one_slot.submit(**asked)["id"]
     seen = 0
     for _ in range(3):
-        job = own_service.wait_for_epoch(job_id, seen + 300)
+        job = one_slot.wait_for_epoch(job_id, seen + 300)
         assert job["status"] == "running", "the job ended before it could be killed"
         seen = job["progress"]["epoch"]
-        own_service.kill_worker(own_service.workers[0])
+        one_slot.kill_worker(one_slot.workers[0])
         time.sleep(0.3)
-        assert own_service.job(job_id)["progress"]["epoch"] >= seen
-        own_service.start_worker()
-    job = own_service.wait(job_id)
+        assert one_slot.job(job_id)["progress"]["epoch"] >= seen
+        one_slot.start_worker()
+    job = one_slot.wait(job_id)
     assert job["attempt"] == 4
-    assert outcome(own_service, job) == expected
+    assert outcome(one_slot, job) == expected
 
 
 @pytest.mark.slow
-def test_a_training_process_killed_in_mid_job_changes_no_bit(own_service: Service) -> None:
-    asked, expected = undisturbed(own_service)
-    job_id = own_service.submit(**asked)["id"]
+def test_a_training_process_killed_in_mid_job_changes_no_bit(one_slot: Service, undisturbed: Undisturbed) -> None:
+    asked, expected = undisturbed
+    job_id = one_slot.submit(**asked)["id"]
     moment = random.Random(5)
     seen = child = 0
     for _ in range(3):
-        job = own_service.wait_for_epoch(job_id, seen + 100)
+        job = one_slot.wait_for_epoch(job_id, seen + 100)
         seen = job["progress"]["epoch"]
         time.sleep(moment.random() / 5)
-        child = child_of(own_service, other_than=child)
+        child = child_of(one_slot, other_than=child)
         os.kill(child, signal.SIGKILL)
-    job = own_service.wait(job_id)
+    job = one_slot.wait(job_id)
     assert job["attempt"] >= 2
-    assert outcome(own_service, job) == expected
+    assert outcome(one_slot, job) == expected
 
 
 @pytest.mark.slow
-def test_a_worker_told_to_end_hands_its_job_back_and_no_bit_changes(own_service: Service) -> None:
-    asked, expected = undisturbed(own_service)
-    job_id = own_service.submit(**asked)["id"]
-    own_service.wait_for_epoch(job_id, 500)
-    worker = own_service.workers[0]
+def test_a_worker_told_to_end_hands_its_job_back_and_no_bit_changes(
+    one_slot: Service, undisturbed: Undisturbed
+) -> None:
+    asked, expected = undisturbed
+    job_id = one_slot.submit(**asked)["id"]
+    one_slot.wait_for_epoch(job_id, 500)
+    worker = one_slot.workers[0]
     began_at = time.monotonic()
     worker.terminate()
     assert worker.wait(10) == 0
     assert time.monotonic() - began_at < 10
-    own_service.workers.remove(worker)
-    job = own_service.job(job_id)
+    one_slot.workers.remove(worker)
+    job = one_slot.job(job_id)
     assert job["status"] == "queued"
     assert job["progress"]["epoch"] >= 500
-    own_service.start_worker()
-    assert outcome(own_service, own_service.wait(job_id)) == expected
+    one_slot.start_worker()
+    assert outcome(one_slot, one_slot.wait(job_id)) == expected
 
 
 @pytest.mark.slow

@@ -1,14 +1,13 @@
 """Checkpoints, forks, receipts and verifications, as a client sees them."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.service import PENGUINS, Service, fresh_database, pointers, problem
+from tests.service import PENGUINS, Service, pointers, problem
 
 pytestmark = pytest.mark.timeout(600)  # they wait for whole trainings, beside whatever else runs
 
@@ -226,16 +225,6 @@ def test_a_fork_verifies_as_identical(service: Service, penguins: str) -> None:
     assert verify(service, child["id"])["answer"] == "identical"
 
 
-@pytest.fixture(scope="module")
-def forgeable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with fresh_database() as url:
-        own = Service(tmp_path_factory.mktemp("forged"), url, worker_slots="1")
-        try:
-            yield own.start()
-        finally:
-            own.close()
-
-
 def alter(service: Service, statement: str) -> None:
     """Change what is stored, behind the service's back."""
     from sqlalchemy import text
@@ -250,28 +239,28 @@ def alter(service: Service, statement: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_history_that_was_altered_is_found_out_at_its_epoch(forgeable: Service) -> None:
-    dataset = forgeable.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
-    job = trained(forgeable, dataset, 100)
+def test_a_history_that_was_altered_is_found_out_at_its_epoch(one_slot: Service) -> None:
+    dataset = one_slot.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
+    job = trained(one_slot, dataset, 100)
     changed = f"UPDATE epochs SET train_loss = train_loss * 1.0000000001 WHERE job_id = '{job['id']}' AND epoch = 37"
-    alter(forgeable, changed)
-    answer = verify(forgeable, job["id"])
+    alter(one_slot, changed)
+    answer = verify(one_slot, job["id"])
     assert (answer["answer"], answer["first_epoch"], answer["differences"]) == ("differs", 37, [])
 
 
 @pytest.mark.slow
-def test_another_machine_is_told_by_what_differs(forgeable: Service, tmp_path: Path) -> None:
+def test_another_machine_is_told_by_what_differs(one_slot: Service, tmp_path: Path) -> None:
     """The same job by another kernel of the matrix library, as another processor would take: one older than any in use."""
-    dataset = forgeable.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
+    dataset = one_slot.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
     body = job_of(dataset, 60)
     body["network"] = {"hidden_layers": [200, 100], "activation": "elu"}  # by NumPy's products
-    job = forgeable.wait(forgeable.submit(**body)["id"])
-    worker = forgeable.workers.pop()
+    job = one_slot.wait(one_slot.submit(**body)["id"])
+    worker = one_slot.workers.pop()
     worker.terminate()
     worker.wait(15)
-    forgeable.environment["OPENBLAS_CORETYPE"] = "Nehalem"
-    forgeable.start_worker()
-    answer = verify(forgeable, job["id"])
+    one_slot.environment["OPENBLAS_CORETYPE"] = "Nehalem"
+    one_slot.start_worker()
+    answer = verify(one_slot, job["id"])
     (difference,) = answer["differences"]
     assert difference["name"] == "blas_kernel"
     assert difference["now"] == "Nehalem"
@@ -279,25 +268,25 @@ def test_another_machine_is_told_by_what_differs(forgeable: Service, tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_fork_that_has_not_begun_can_be_looked_at_and_forked_again(forgeable: Service) -> None:
+def test_a_fork_that_has_not_begun_can_be_looked_at_and_forked_again(one_slot: Service) -> None:
     """Its state is still its parent's: here the parent's best weights, and not its latest ones."""
-    dataset = forgeable.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
+    dataset = one_slot.upload(PENGUINS.read_bytes(), "penguins.csv")["id"]
     rate = {"optimizer": {"name": "gradient_descent", "learning_rate": 3.0}}
-    parent = trained(forgeable, dataset, 40, **rate)
-    best = checkpoints(forgeable, parent["id"])[1]
+    parent = trained(one_slot, dataset, 40, **rate)
+    best = checkpoints(one_slot, parent["id"])[1]
     assert (best["kind"], best["epoch"]) == ("best", parent["best"]["epoch"])
-    blocker = forgeable.submit(**job_of(dataset, 10_000_000))
-    forgeable.wait_for_epoch(blocker["id"], 1)
-    child = fork(forgeable, parent["id"], checkpoint_id=best["id"], training={"epochs": 45})
-    (latest,) = checkpoints(forgeable, child["id"])
+    blocker = one_slot.submit(**job_of(dataset, 10_000_000))
+    one_slot.wait_for_epoch(blocker["id"], 1)
+    child = fork(one_slot, parent["id"], checkpoint_id=best["id"], training={"epochs": 45})
+    (latest,) = checkpoints(one_slot, child["id"])
     assert (latest["kind"], latest["epoch"]) == ("latest", best["epoch"])
-    weights = forgeable.http.get(best["weights"]).content
-    assert forgeable.http.get(latest["weights"]).content == weights
-    assert forgeable.http.get(checkpoints(forgeable, parent["id"])[0]["weights"]).content != weights
-    grandchild = fork(forgeable, child["id"])
+    weights = one_slot.http.get(best["weights"]).content
+    assert one_slot.http.get(latest["weights"]).content == weights
+    assert one_slot.http.get(checkpoints(one_slot, parent["id"])[0]["weights"]).content != weights
+    grandchild = fork(one_slot, child["id"])
     assert (grandchild["parent_job_id"], grandchild["parent_epoch"]) == (child["id"], best["epoch"])
-    forgeable.http.post(f"/v1/jobs/{blocker['id']}/cancel")
-    jobs = [forgeable.wait(one["id"]) for one in (child, grandchild)]
-    assert history(forgeable, child["id"]) == history(forgeable, grandchild["id"])
-    assert forgeable.weights(jobs[0]["model_id"]) == forgeable.weights(jobs[1]["model_id"])
-    assert verify(forgeable, grandchild["id"])["answer"] == "identical"
+    one_slot.http.post(f"/v1/jobs/{blocker['id']}/cancel")
+    jobs = [one_slot.wait(one["id"]) for one in (child, grandchild)]
+    assert history(one_slot, child["id"]) == history(one_slot, grandchild["id"])
+    assert one_slot.weights(jobs[0]["model_id"]) == one_slot.weights(jobs[1]["model_id"])
+    assert verify(one_slot, grandchild["id"])["answer"] == "identical"

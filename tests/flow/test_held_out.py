@@ -93,27 +93,26 @@ def test_rows_that_cannot_be_held_out_as_asked_are_a_clear_fault(service: Servic
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", [*WAYS, "another dataset"])
-def test_a_worker_that_goes_away_changes_no_bit_whatever_way_rows_are_held_out(own_service: Service, name: str) -> None:
-    own_service.start()
-    dataset = own_service.upload(ROWS.encode())["id"]
-    way = {"dataset_id": own_service.upload(LATER.encode())["id"]} if name == "another dataset" else WAYS[name][0]
+def test_a_worker_that_goes_away_changes_no_bit_whatever_way_rows_are_held_out(one_slot: Service, name: str) -> None:
+    dataset = one_slot.upload(ROWS.encode())["id"]
+    way = {"dataset_id": one_slot.upload(LATER.encode())["id"]} if name == "another dataset" else WAYS[name][0]
     job: dict[str, Any] = {
         "dataset_id": dataset, "target": "y", "validation": way, "features": ["who", "when", "x"],
         "network": {"hidden_layers": [16], "activation": "elu"}, "training": {"batch_size": 24},
     }  # fmt: skip
-    job = own_service.lasting(3, **job)
+    job = one_slot.lasting(3, **job)
     outcomes = []
     for kills in (0, 2):
-        job_id, seen = own_service.submit(**job)["id"], 0
+        job_id, seen = one_slot.submit(**job)["id"], 0
         for _ in range(kills):
-            found = own_service.wait_for_epoch(job_id, seen + 200)
+            found = one_slot.wait_for_epoch(job_id, seen + 200)
             assert found["status"] == "running", "the job ended before it could be killed"
             seen = found["progress"]["epoch"]
-            own_service.kill_worker(own_service.workers[0])
-            own_service.start_worker()
-        done = own_service.wait(job_id)
+            one_slot.kill_worker(one_slot.workers[0])
+            one_slot.start_worker()
+        done = one_slot.wait(job_id)
         assert done["status"] == "succeeded"
-        history = [(row["epoch"], row["train_loss"], row["validation_loss"]) for row in own_service.history(job_id)]
-        outcomes.append((own_service.weights(done["model_id"]), history))
+        history = [(row["epoch"], row["train_loss"], row["validation_loss"]) for row in one_slot.history(job_id)]
+        outcomes.append((one_slot.weights(done["model_id"]), history))
     assert done["attempt"] == 3, "the job was not disturbed"
     assert outcomes[0] == outcomes[1]

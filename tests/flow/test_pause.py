@@ -1,13 +1,13 @@
 """Pause, resume, cancel: what is allowed when, and that no bit changes."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.service import PENGUINS, Service, events, fresh_database, problem
+from tests.service import PENGUINS, Service, events, problem
 
 pytestmark = pytest.mark.timeout(600)  # they wait for whole trainings, beside whatever else runs
 
@@ -18,16 +18,6 @@ JOB: dict[str, Any] = {
 }
 ENDLESS: dict[str, Any] = {"target": "species", "training": {"epochs": 10_000_000}}
 SAME = ("epoch", "train_loss", "validation_loss", "metrics", "learning_rate", "gradient_norm")
-
-
-@pytest.fixture(scope="module")
-def one_slot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with fresh_database() as url:
-        running = Service(tmp_path_factory.mktemp("pause"), url, worker_slots="1")
-        try:
-            yield running.start()
-        finally:
-            running.close()
 
 
 @pytest.fixture(scope="module")
