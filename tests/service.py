@@ -68,8 +68,11 @@ class Service:
         self.api: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=90)
-        # Here, not by `python -m app.migrate`, which starts as long as a small test takes.
-        migrate_all(Settings(data_dir=data_dir, database_url=self.environment.get("DESCENT_DATABASE_URL")))
+        self._migrate()
+
+    def _migrate(self) -> None:
+        """In this process: to start `python -m app.migrate` takes as long as a small test."""
+        migrate_all(Settings(data_dir=self.data_dir, database_url=self.environment.get("DESCENT_DATABASE_URL")))
 
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:

@@ -49,6 +49,9 @@ class Acknowledged:
 class Traced(Service):
     """A service whose processes are recorded, call by call."""
 
+    def _migrate(self) -> None:
+        self._run("app.migrate").wait()
+
     def _run(self, *arguments: str) -> subprocess.Popen[bytes]:
         logs = self.data_dir.with_name("calls")
         logs.mkdir(exist_ok=True)
