@@ -1,5 +1,6 @@
-"""Which schema a database has. Without Alembic, which takes longer to import than all else of a training process's start."""
+"""Which schema a database has. Without Alembic: to import it took a fifth of a training process's start."""
 
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import inspect, text
@@ -17,6 +18,7 @@ def is_current(database: Database) -> bool:
         return connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [newest()]
 
 
+@cache
 def newest() -> str:
     """Give the revision that this version needs; files are named by theirs."""
     return max(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*_*.py"))
