@@ -21,6 +21,7 @@ from engine.products import (
     WIDTH,
     Places,
     Soon,
+    are_totalled,
     fetch_nothing,
     fetches_size,
     goes_in_parts,
@@ -154,7 +155,7 @@ def _weigh(
         return
     multiply(
         a_prev, a_prev_at, a_prev_row, 1, theta, W_at, 1, n_prev, z, z_at, rows, n, n_prev, theta, b_at, floor,
-        theta, -1, z.dtype.type(0.0), panel, strips, soon,
+        theta, -1, theta, -1, z.dtype.type(0.0), panel, strips, soon,
     )  # fmt: skip
 
 
@@ -184,24 +185,35 @@ def _output_error(act: int, collapses: bool, scale: float, a: Array, y: Array, d
 
 
 @inlined
+def _goes_along(layer: Array, after: Array, rows: int, itemsize: int) -> bool:
+    """Whether the gradient of a layer's biases is summed as its errors are made, rather than after them."""
+    return layer[ACT] == RELU and are_totalled(rows, layer[N], after[N], itemsize)
+
+
+@called
 def _hidden_error(
-    after: Array, act: int, theta: Array, deltas: Array, delta_next_at: int, delta_at: int,
-    activations: Array, a_at: int, rows: int, panel: Array, strips: Array, soon: Soon,
+    layer: Array, after: Array, theta: Array, deltas: Array, activations: Array, rows: int, gradient: Array, panel: Array,
+    strips: Array, soon: Soon,
 ) -> None:  # fmt: skip
-    """(4): ``delta^l = a'(l) (.) ((W^(l+1))^T delta^(l+1))``; ``after`` is layer *l + 1*."""
-    n, n_next = after[N_PREV], after[N]
-    slope_at = a_at if act == RELU else -1
+    """(4): ``delta^l = a'(l) (.) ((W^(l+1))^T delta^(l+1))``; ``after`` is layer *l + 1*. And (6), where `_goes_along`."""
+    n, n_next, act, b_at = layer[N], after[N], layer[ACT], layer[B_AT]
+    delta_at, delta_next_at, a_at = layer[DELTA_AT] * rows, after[DELTA_AT] * rows, layer[A_AT] * rows
+    slope_at, totals_at = a_at if act == RELU else -1, -1
+    if b_at >= 0 and _goes_along(layer, after, rows, itemsize_of(theta)):
+        totals_at = b_at
+        for j in range(b_at, b_at + n):
+            gradient[j] = 0.0
     kind = theta.dtype.type
     multiply(
         deltas, delta_next_at, n_next, 1, theta, after[W_AT], n, 1, deltas, delta_at, rows, n, n_next, theta, -1,
-        kind(-np.inf), activations, slope_at, kind(0.0), panel, strips, soon,
+        kind(-np.inf), activations, slope_at, gradient, totals_at, kind(0.0), panel, strips, soon,
     )  # fmt: skip
     if act != RELU:
         size = rows * n
         times_slope(act, activations[a_at : a_at + size], deltas[delta_at : delta_at + size], n)
 
 
-@inlined
+@called
 def _weight_gradient(
     layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, a_prev_row: int, rows: int, first: int,
     lines: int, out: Array, out_at: int, factor: float, panel: Array, strips: Array, soon: Soon,
@@ -213,7 +225,7 @@ def _weight_gradient(
     n_prev, n = layer[N_PREV], layer[N]
     multiply(
         deltas, delta_at + first, 1, n, a_prev, at, a_prev_row, 1, out, out_at, lines, n_prev, rows, out, -1,
-        out.dtype.type(-np.inf), out, -1, factor, panel, strips, soon,
+        out.dtype.type(-np.inf), out, -1, out, -1, factor, panel, strips, soon,
     )  # fmt: skip
 
 
@@ -291,6 +303,9 @@ def _gather(source: Array, order: Array, start: int, rows: int, width: int, out:
 
     Of ``out``, a row begins ``out_row`` after that before.
     """
+    if width <= 2:
+        _gather_narrow(source, order, start, rows, width, out, out_row)
+        return
     is_wide = width * itemsize_of(source) >= WIDE_ROW_BYTES
     for i in range(rows):
         row = start + i
@@ -303,11 +318,28 @@ def _gather(source: Array, order: Array, start: int, rows: int, width: int, out:
 
 
 @inlined
-def _find(order: Array, start: int, rows: int, width: int, out: Array) -> None:
-    """Where the rows begin that `_gather` would copy."""
+def _gather_narrow(source: Array, order: Array, start: int, rows: int, width: int, out: Array, out_row: int) -> None:
+    """`_gather` of one or two numbers a row: less than a vector's mask costs."""
+    last = width - 1
     for i in range(rows):
         row = start + i
-        out[i] = (order[row] if order.size else row) * width
+        if order.size:
+            row = order[row]
+        at, to = np.uint64(row * width), np.uint64(i * out_row)
+        out[to] = source[at]
+        out[to + np.uint64(last)] = source[at + np.uint64(last)]
+
+
+@inlined
+def _find(order: Array, start: int, rows: int, width: int, out: Array) -> None:
+    """Where the rows begin that `_gather` would copy."""
+    if order.size:
+        chosen = order[start : start + rows]
+        for i in range(rows):
+            out[i] = chosen[i] * width
+    else:
+        for i in range(rows):
+            out[i] = (start + i) * width
 
 
 @inlined
@@ -337,14 +369,13 @@ def _forward(
 
 @inlined
 def _backward(
-    layers: Array, theta: Array, rows: int, activations: Array, deltas: Array, panel: Array, strips: Array, soon: Soon
-) -> None:
+    layers: Array, theta: Array, rows: int, activations: Array, deltas: Array, gradient: Array, panel: Array,
+    strips: Array, soon: Soon,
+) -> None:  # fmt: skip
     """All other errors from the error of the output."""
     for i in range(len(layers) - 2, -1, -1):
-        layer, after = layers[i], layers[i + 1]
         _hidden_error(
-            after, layer[ACT], theta, deltas, after[DELTA_AT] * rows, layer[DELTA_AT] * rows,
-            activations, layer[A_AT] * rows, rows, panel, strips, soon,
+            layers[i], layers[i + 1], theta, deltas, activations, rows, gradient, panel, strips, soon
         )  # fmt: skip
 
 
@@ -385,7 +416,8 @@ def _gradients(
                 adam_vectors(theta, slots[0], slots[1], begin, gradient, out_at, lines * length, *adam)
         if b_at < 0:
             continue
-        _bias_gradient(layer, deltas, delta_at, rows, gradient)
+        if i == len(layers) - 1 or not _goes_along(layer, layers[i + 1], rows, itemsize_of(theta)):
+            _bias_gradient(layer, deltas, delta_at, rows, gradient)
         if is_adam:
             adam_vectors(theta, slots[0], slots[1], b_at, gradient, b_at, n, *adam)
         elif beta != 0.0:
@@ -551,7 +583,7 @@ def take_steps(
         total += _cost(cost, z_b, a_b, y_b)
         _measure(task, threshold, a_b, y_b, n, tally)
         _output_error(last[ACT], collapses, share / rows, a_b, y_b, delta, n)
-        _backward(layers, theta, rows, activations, deltas, panel, strips, soon)
+        _backward(layers, theta, rows, activations, deltas, gradient, panel, strips, soon)
         # The gradient itself is wanted of an epoch's last batch only.
         is_wanted, number_of_step = wanted and start + rows == n_rows, step + number + 1
         is_adam = optimizer == ADAM and theta.size * itemsize_of(theta) > NEAR_BYTES

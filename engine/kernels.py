@@ -123,7 +123,7 @@ class _Spreader:
     def __init__(self, n_rows: int) -> None:
         bits = (n_rows - 1).bit_length()
         half = bits // 2 + 2
-        self._bits, self._buffers = (bits, half), (np.empty(n_rows, np.uint64), np.empty(1 << half, np.intp))
+        self._bits, self._buffers = (bits, half), (np.empty(n_rows, np.uint64), np.empty(2 << half, np.uint64))
 
     def draw(self, generator: np.random.Generator, order: Int[Array, " n"]) -> None:
         bit_generator = generator.bit_generator

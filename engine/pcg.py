@@ -19,22 +19,25 @@ Halves = tuple[np.uint64, np.uint64]
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _times_high(typing: Any, x: Any, y: Any) -> Any:
-    """The upper half of ``x y``."""
+def _times(typing: Any, x: Any, y: Any) -> Any:
+    """The halves of ``x y``."""
     del typing, x, y
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        del context, signature
         half, whole = ir.IntType(64), ir.IntType(128)
         x, y = (builder.zext(argument, whole) for argument in arguments)
-        return builder.trunc(builder.lshr(builder.mul(x, y), ir.Constant(whole, 64)), half)
+        product = builder.mul(x, y)
+        high = builder.lshr(product, ir.Constant(whole, 64))
+        halves = [builder.trunc(part, half) for part in (high, product)]
+        return context.make_tuple(builder, signature.return_type, halves)
 
-    return types.uint64(types.uint64, types.uint64), generate
+    return types.UniTuple(types.uint64, 2)(types.uint64, types.uint64), generate
 
 
 @inlined
 def _product(x: Halves, y: Halves) -> Halves:
-    return _times_high(x[1], y[1]) + x[0] * y[1] + x[1] * y[0], x[1] * y[1]
+    high, low = _times(x[1], y[1])
+    return high + x[0] * y[1] + x[1] * y[0], low
 
 
 @inlined
@@ -53,8 +56,8 @@ def _number(state: Halves) -> np.uint64:
 
 
 @inlined
-def number_rows(state: Array, bits: np.uint64, numbers: Array) -> None:
-    """Fill with random numbers, of which the last ``bits`` are lost to their own places.
+def number_rows(state: Array, bits: np.uint64, begin: int, numbers: Array) -> None:
+    """Fill with random numbers, of which the last ``bits`` are lost to their own places, counted from ``begin`` on.
 
     ``state`` is that of the generator and its ``c``, and is that of afterwards.
     """
@@ -67,12 +70,12 @@ def number_rows(state: Array, bits: np.uint64, numbers: Array) -> None:
     in_fours = n - n % 4
     for i in range(0, in_fours, 4):
         first, second, third = _step(now, m_1, c_1), _step(now, m_2, c_2), _step(now, m_3, c_3)
-        now = _step(now, m_4, c_4)
-        numbers[i] = _number(first) << bits | np.uint64(i)
-        numbers[i + 1] = _number(second) << bits | np.uint64(i + 1)
-        numbers[i + 2] = _number(third) << bits | np.uint64(i + 2)
-        numbers[i + 3] = _number(now) << bits | np.uint64(i + 3)
+        now, place = _step(now, m_4, c_4), np.uint64(begin + i)
+        numbers[i] = _number(first) << bits | place
+        numbers[i + 1] = _number(second) << bits | place + np.uint64(1)
+        numbers[i + 2] = _number(third) << bits | place + np.uint64(2)
+        numbers[i + 3] = _number(now) << bits | place + np.uint64(3)
     for i in range(in_fours, n):
         now = _step(now, m_1, c_1)
-        numbers[i] = _number(now) << bits | np.uint64(i)
+        numbers[i] = _number(now) << bits | np.uint64(begin + i)
     state[0], state[1] = now

@@ -143,10 +143,18 @@ def _columns_at_once(columns: int, itemsize: int) -> int:
 
 
 @inlined
+def _height(rows: int) -> int:
+    """The rows of the next low tile where so many are left below the others."""
+    if rows <= LOW_ROWS[0]:
+        return LOW_ROWS[0]
+    return LOW_ROWS[-1] if LOW_ROWS[1] < rows <= LOW_ROWS[-1] else LOW_ROWS[1]
+
+
+@inlined
 def _multiply_panel(
     a: Array, a_at: int, a_row: int, a_step: int, a_strip: int, b: Array, b_at: int, b_step: int,
-    c: Array, c_at: int, m: int, n: int, k: int, columns: int, start: Array, start_at: int,
-    floor: float, slope: Array, slope_at: int, factor: float, later: Later, soon: Soon,
+    c: Array, c_at: int, m: int, n: int, k: int, columns: int, start: Array, start_at: int, floor: float,
+    slope: Array, slope_at: int, totals: Array, totals_at: int, factor: float, later: Later, soon: Soon,
 ) -> None:  # fmt: skip
     """The first ``columns`` columns, a panel or less, of ``c = a b + start``; strips of ``a`` are ``a_strip`` a row apart.
 
@@ -157,24 +165,26 @@ def _multiply_panel(
     if tiles > 0:
         tile(
             a, a_at, a_row, a_step, a_strip * TILE_ROWS, tiles, b, b_at, b_step, c, c_at, n, m, k, columns,
-            start, start_at, floor, slope, slope_at, factor, soon.fetches, fetches_at, fetches_step,
+            start, start_at, floor, slope, slope_at, totals, totals_at, factor, soon.fetches, fetches_at, fetches_step,
         )  # fmt: skip
         fetches_at = 0
-    if m - done > LOW_ROWS and tiles > 0 and factor == 0.0 and a_strip == a_row:
+    if m - done > LOW_ROWS[-1] and tiles > 0 and factor == 0.0 and a_strip == a_row:
         # The last tile makes some rows again, rather than two low ones.
         i = m - TILE_ROWS
         tile(
             a, a_at + i * a_strip, a_row, a_step, 0, 1, b, b_at, b_step, c, c_at + i * n, n, m, k, columns,
-            start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, factor, soon.fetches, 0, 0,
+            start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, totals, -1, factor, soon.fetches, 0, 0,
         )  # fmt: skip
         done = m
-    for i in range(done, m, LOW_ROWS):
+    i = done
+    while i < m:
         # These are in one strip.
+        at, below, left = a_at + done * a_strip + (i - done) * a_row, c_at + i * n, m - i
         low_tile(
-            a, a_at + done * a_strip + (i - done) * a_row, a_row, a_step, 0, 1, b, b_at, b_step, c, c_at + i * n, n, m - i, k,
-            columns, start, start_at, floor, slope, slope_at + i * n if slope_at >= 0 else -1, factor, soon.fetches,
-            fetches_at, 0,
+            a, at, a_row, a_step, 0, _height(left), b, b_at, b_step, c, below, n, left, k, columns, start, start_at, floor,
+            slope, slope_at + i * n if slope_at >= 0 else -1, totals, -1, factor, soon.fetches, fetches_at, 0,
         )  # fmt: skip
+        i += _height(left)
 
 
 @inlined
@@ -262,6 +272,15 @@ def is_for_amx(m: int, n: int, k: int, itemsize: int) -> bool:
     The machine can; they are about full; and what is packed is used often enough, ``n`` and ``m`` times, to pay for it.
     """
     return HAS_AMX and itemsize == 4 and 4 * k >= 3 * DEEP and m * n >= PAYS * (m + n) and m * n * k >= LEAST_PRODUCTS
+
+
+@inlined
+def are_totalled(m: int, n: int, k: int, itemsize: int) -> bool:
+    """Whether a product of ``(m, k)`` and ``(k, n)`` with slopes is summed over its rows as it is made.
+
+    All its tiles are then whole, so that no row is made twice.
+    """
+    return m % TILE_ROWS == 0 and not is_for_amx(m, n, k, itemsize)
 
 
 @inlined
@@ -354,13 +373,14 @@ def room(rows: int, widths: tuple[int, ...], itemsize: int) -> tuple[int, int]:
 @inlined
 def multiply(
     a: Array, a_at: int, a_row: int, a_step: int, b: Array, b_at: int, b_row: int, b_step: int, c: Array, c_at: int,
-    m: int, n: int, k: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float,
-    panel: Array, strips: Array, soon: Soon,
+    m: int, n: int, k: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, totals: Array,
+    totals_at: int, factor: float, panel: Array, strips: Array, soon: Soon,
 ) -> None:  # fmt: skip
     """``c = a b + start`` for an ``(m, k)`` and a ``(k, n)`` matrix, of which rows and columns are so far apart.
 
-    One of both distances is 1: the other way round it is a transpose. ``start``, ``floor``, ``slope`` and ``factor`` are as
-    in a tile. What is large goes part by part of ``k``, so that a part of ``a`` stays near for all panels.
+    One of both distances is 1: the other way round it is a transpose. ``start``, ``floor``, ``slope``, ``totals`` (only
+    where `are_totalled`) and ``factor`` are as in a tile. What is large goes part by part of ``k``, so that a part of ``a``
+    stays near for all panels.
     """
     if is_for_amx(m, n, k, itemsize_of(a)):
         _multiply_packed(
@@ -389,7 +409,8 @@ def multiply(
             _multiply_panel(
                 left, left_at, row, step, strip, right, right_at, right_row, c, c_at + j, m, n, part, columns,
                 start, start_at + j if start_at >= 0 and p == 0 else -1, least,
-                slope, slope_at + j if slope_at >= 0 and is_last else -1, share, later, soon,
+                slope, slope_at + j if slope_at >= 0 and is_last else -1, totals, totals_at + j if totals_at >= 0 else -1,
+                share, later, soon,
             )  # fmt: skip
             j += columns
 
@@ -415,19 +436,22 @@ def multiply_placed(
         if tiles > 0:
             placed_tile(
                 a, a_at, places.rows, places.columns, 0, tiles, right, right_at, right_row, c, c_at + j, n, m, k, columns,
-                start, first_at, floor, c, -1, factor, soon.fetches, fetches_at, fetches_step,
+                start, first_at, floor, c, -1, c, -1, factor, soon.fetches, fetches_at, fetches_step,
             )  # fmt: skip
             fetches_at = 0
-        if m - done > LOW_ROWS and tiles > 0 and factor == 0.0:
+        if m - done > LOW_ROWS[-1] and tiles > 0 and factor == 0.0:
             i = m - TILE_ROWS
             placed_tile(
                 a, a_at, places.rows, places.columns, i, 1, right, right_at, right_row, c, c_at + i * n + j, n, m, k,
-                columns, start, first_at, floor, c, -1, factor, soon.fetches, 0, 0,
+                columns, start, first_at, floor, c, -1, c, -1, factor, soon.fetches, 0, 0,
             )  # fmt: skip
             done = m
-        for i in range(done, m, LOW_ROWS):
+        i = done
+        while i < m:
+            left = m - i
             low_placed_tile(
-                a, a_at, places.rows, places.columns, i, 1, right, right_at, right_row, c, c_at + i * n + j, n, m - i, k,
-                columns, start, first_at, floor, c, -1, factor, soon.fetches, fetches_at, 0,
+                a, a_at, places.rows, places.columns, i, _height(left), right, right_at, right_row, c, c_at + i * n + j, n,
+                left, k, columns, start, first_at, floor, c, -1, c, -1, factor, soon.fetches, fetches_at, 0,
             )  # fmt: skip
+            i += _height(left)
         j += columns

@@ -6,24 +6,31 @@ from engine import pcg
 from engine.arrays import Array
 from engine.jit import compiled, inlined
 
+AT_ONCE = 1 << 9
+"""So many numbers are counted together, while they are near."""
+
 
 @inlined
-def _spread(numbers: Array, place: int, counts: Array, out: Array) -> None:
-    """Copy the numbers to ``out`` in the order of the bits from ``place`` on, as many as there are ``counts`` for.
-
-    Those with equal bits stay in their order (counting sort).
-    """
-    shift, mask, begin = np.uint64(place), np.uint64(len(counts) - 1), 0
-    counts[:] = 0
-    for number in numbers:
-        counts[number >> shift & mask] += 1
+def _begin(counts: Array) -> None:
+    """Make of how many there are of each where the first of each goes."""
+    begin = np.uint64(0)
     for i in range(len(counts)):
         count = counts[i]
         counts[i] = begin
         begin += count
+
+
+@inlined
+def _spread(numbers: Array, place: int, begins: Array, out: Array) -> None:
+    """Copy the numbers to ``out`` in the order of the bits from ``place`` on; those with equal ones begin at ``begins``.
+
+    They stay in their order (counting sort).
+    """
+    shift, mask, one = np.uint64(place), np.uint64(len(begins) - 1), np.uint64(1)
     for number in numbers:
-        at = counts[number >> shift & mask]
-        counts[number >> shift & mask] = at + 1
+        digit = number >> shift & mask
+        at = begins[digit]
+        begins[digit] = at + one
         out[at] = number
 
 
@@ -45,11 +52,27 @@ def draw_order(state: Array, bits: int, half: int, numbers: Array, spare: Array,
 
     Random numbers are spread evenly: in the order of their first bits, if these are a few more than the ``bits`` that
     rows are numbered with, almost all are in their places. Two passes see to that, each to ``half`` of them, so that
-    the time grows as the number of rows. There are ``2**half`` ``counts``.
+    the time grows as the number of rows. There are two times ``2**half`` ``counts``.
     """
-    pcg.number_rows(state, np.uint64(bits), numbers)
-    _spread(numbers, 64 - 2 * half, counts, spare)
-    _spread(spare, 64 - half, counts, numbers)
+    low, high = counts[: len(counts) // 2], counts[len(counts) // 2 :]
+    low_place, high_place = 64 - 2 * half, 64 - half
+    low_shift, high_shift, mask, one = (
+        np.uint64(low_place),
+        np.uint64(high_place),
+        np.uint64(len(low) - 1),
+        np.uint64(1),
+    )
+    counts[:] = 0
+    for begin in range(0, len(numbers), AT_ONCE):
+        part = numbers[begin : begin + AT_ONCE]
+        pcg.number_rows(state, np.uint64(bits), begin, part)
+        for number in part:
+            low[number >> low_shift & mask] += one
+            high[number >> high_shift] += one
+    _begin(low)
+    _begin(high)
+    _spread(numbers, low_place, low, spare)
+    _spread(spare, high_place, high, numbers)
     _insert(numbers)
     for i in range(len(numbers)):
         numbers[i] &= np.uint64((1 << bits) - 1)

@@ -5,7 +5,7 @@ Nothing is allocated.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,51 +52,66 @@ class _Places(NamedTuple):
     floor: Any
     slope: Any
     slopes: Any
+    totals: Any
+    totalled: Any
     added: Any
     fetches: Any
     fetches_step: Any
 
 
-def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
-    """The products of strips of ``rows`` rows of a matrix, one under another, with a panel of another.
+def _tile(heights: tuple[int, ...], *, placed: bool = False) -> Any:
+    """The products of strips of so many rows of a matrix, one under another, with a panel of another.
 
-    With ``few`` there may be as little as one row (``m`` tells): the last one is then made again. ``placed`` is for a matrix
-    of which neither rows nor columns need be evenly apart: ``a_row`` and ``a_step`` are then arrays, and the number in row *i*
-    and column *p* is ``a[a_at + a_row[a_strip + i] + a_step[p]]``. What the ``rows`` rows after them begin with is brought nearer.
+    Of several ``heights``, ``tiles`` is the one that is wanted, and it is one tile; there may be as little as one row (``m``
+    tells): the last one is then made again. ``placed`` is for a matrix of which neither rows nor columns need be evenly apart:
+    ``a_row`` and ``a_step`` are then arrays, and the number in row *i* and column *p* is ``a[a_at + a_row[a_strip + i] +
+    a_step[p]]``. What as many rows after them begin with is brought nearer.
 
     ``tile(a, a_at, a_row, a_step, a_strip, tiles, b, b_at, b_step, c, c_at, c_row, m, k, columns, start, start_at, floor,
-    slope, slope_at, factor, fetches, fetches_at, fetches_step)`` writes, for each of the ``tiles``, the first row of which is
-    ``a_strip`` after that of the one before, for each row *i* and each *j* before ``columns``, ``c[c_at + i c_row + j] = sum_p
-    a[a_at + i a_row + p a_step] b[b_at + p b_step + j]``. It adds ``start[start_at + j]`` unless ``start_at`` is negative,
-    and gives at least ``floor``; or, unless ``slope_at`` is negative, 0 where ``slope[slope_at + i c_row + j]`` is not
-    positive. With a ``factor`` that is not 0, ``factor`` times all that is added to ``c``: no two tiles may then have a row
-    in common. The widest tiles, and all placed ones, also have memory brought nearer: for each *p*, what is *p* times the
-    second of two numbers of ``fetches`` after the address that is the first. Those of the first tile are at
-    ``fetches_at``, those of each other one ``fetches_step`` after those of the tile before.
+    slope, slope_at, totals, totals_at, factor, fetches, fetches_at, fetches_step)`` writes, for each of the ``tiles``, the
+    first row of which is ``a_strip`` after that of the one before, for each row *i* and each *j* before ``columns``,
+    ``c[c_at + i c_row + j] = sum_p a[a_at + i a_row + p a_step] b[b_at + p b_step + j]``. It adds ``start[start_at + j]`` unless
+    ``start_at`` is negative, and gives at least ``floor``; or, unless ``slope_at`` is negative, 0 where ``slope[slope_at +
+    i c_row + j]`` is not positive. Sums of these over the rows are added to ``totals[totals_at + j]`` unless ``totals_at`` is
+    negative: only of tiles that have slopes, one height, and rows evenly apart. With a ``factor`` that is not 0, ``factor``
+    times all that is added to ``c``: no two tiles may then have a row in common. The widest tiles, and all placed ones, also
+    have memory brought nearer: for each *p*, what is *p* times the second of two numbers of ``fetches`` after the address that
+    is the first. Those of the first tile are at ``fetches_at``, those of each other one ``fetches_step`` after those of the
+    tile before.
     """
+    few = len(heights) > 1
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         a, a_at, a_row, a_step, a_strip, tiles, b, b_at, b_step, c, c_at, c_row, m, k, columns = arguments[:15]
-        start, start_at, floor, slope, slope_at, added, fetches, fetches_at, fetches_step = arguments[15:]
+        start, start_at, floor, slope, slope_at, totals, totals_at, added, fetches, fetches_at, fetches_step = (
+            arguments[15:]
+        )
         kind = signature.args[0]
-        begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at))
-        a, b, c, start, slope = (pointer_to(context, builder, kind, x, at) for x, at in begins)
-        fetches = pointer_to(context, builder, signature.args[21], fetches, fetches_at)
+        begins = ((a, a_at), (b, b_at), (c, c_at), (start, start_at), (slope, slope_at), (totals, totals_at))
+        a, b, c, start, slope, totals = (pointer_to(context, builder, kind, x, at) for x, at in begins)
+        fetches = pointer_to(context, builder, signature.args[23], fetches, fetches_at)
         zero = ir.Constant(ir.IntType(64), 0)
         if placed:
             a_row = pointer_to(context, builder, signature.args[2], a_row, a_strip)
             a_step = pointer_to(context, builder, signature.args[3], a_step, zero)
         start = builder.select(builder.icmp_signed("<", start_at, zero), _zeros(builder, start.type), start)
-        slopes = builder.icmp_signed(">=", slope_at, zero)
+        slopes, totalled = (builder.icmp_signed(">=", at, zero) for at in (slope_at, totals_at))
         places = _Places(
-            a, a_row, a_step, a_strip, tiles, b, b_step, c, c_row, m, k, columns, start, floor, slope, slopes, added,
-            fetches, fetches_step,
+            a, a_row, a_step, a_strip, tiles, b, b_step, c, c_row, m, k, columns, start, floor, slope, slopes, totals, totalled,
+            added, fetches, fetches_step,
         )  # fmt: skip
-        name = f"tile_{rows}{'_few' * few}{'_placed' * placed}"
-        _call_for(columns, builder, name, partial(all_tiles, kind.dtype), places, kind.dtype)
+        if few:
+            places = places._replace(tiles=ir.Constant(ir.IntType(64), 1))
+        chosen: Any = None
+        for rows in heights:
+            name, body = f"tile_{rows}{'_few' * few}{'_placed' * placed}", partial(all_tiles, rows, kind.dtype)
+            code = _code_for(columns, builder, name, body, places, kind.dtype)
+            is_it = builder.icmp_signed("==", tiles, ir.Constant(ir.IntType(64), rows))
+            chosen = code if chosen is None else builder.select(is_it, code, chosen)
+        builder.call(chosen, places)
         return context.get_dummy_value()
 
-    def all_tiles(dtype: Any, vectors: int, whole: bool, builder: Any, *arguments: Any) -> None:
+    def all_tiles(rows: int, dtype: Any, vectors: int, whole: bool, builder: Any, *arguments: Any) -> None:
         vector, places = Vectors(builder, dtype), _Places(*arguments)
         masks = _masks(vector, places.columns, vectors, whole)
         height = ir.Constant(ir.IntType(64), rows)
@@ -110,9 +125,9 @@ def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
             else:
                 a = builder.gep(a, [builder.mul(loop.index, places.a_strip)])
             fetches = builder.gep(places.fetches, [builder.mul(loop.index, places.fetches_step)])
-            one_tile(vector, masks, places._replace(a=a, a_row=a_row, c=c, slope=slope, fetches=fetches))
+            one_tile(vector, rows, masks, places._replace(a=a, a_row=a_row, c=c, slope=slope, fetches=fetches))
 
-    def one_tile(vector: Vectors, masks: list[Mask | None], places: _Places) -> None:
+    def one_tile(vector: Vectors, rows: int, masks: list[Mask | None], places: _Places) -> None:
         builder, one = vector.builder, ir.Constant(ir.IntType(64), 1)
         lengths = [ir.Constant(ir.IntType(64), v * vector.length) for v in range(len(masks))]
         numbers = [ir.Constant(ir.IntType(64), i) for i in range(rows)]
@@ -144,42 +159,42 @@ def _tile(rows: int, *, few: bool = False, placed: bool = False) -> Any:
             for place, mask, total in results:
                 before = vector.load(builder.gep(places.c, [place]), mask)
                 builder.store(vector.add_product(times, builder.load(total), before), total)
+        if placed:
+            give(vector, places, results)
+            return
         with builder.if_else(places.slopes) as (then, otherwise):
             with then:
+                values = []
                 for place, mask, total in results:
                     a_i = vector.load(builder.gep(places.slope, [place]), mask)
-                    value = vector.where_positive(a_i, builder.load(total))
-                    vector.store(value, builder.gep(places.c, [place]), mask)
+                    values.append(vector.where_positive(a_i, builder.load(total)))
+                    vector.store(values[-1], builder.gep(places.c, [place]), mask)
+                if not few:
+                    with builder.if_then(places.totalled):
+                        for v, (length, mask) in enumerate(zip(lengths, masks, strict=True)):
+                            at = builder.gep(places.totals, [length])
+                            total = reduce(vector.sum, values[v :: len(masks)])
+                            vector.store(vector.sum(vector.load(at, mask), total), at, mask)
             with otherwise:
-                for place, mask, total in results:
-                    value = vector.at_least(places.floor, builder.load(total))
-                    vector.store(value, builder.gep(places.c, [place]), mask)
+                give(vector, places, results)
+
+    def give(vector: Vectors, places: _Places, results: list[tuple[Any, Mask | None, Any]]) -> None:
+        for place, mask, total in results:
+            value = vector.at_least(places.floor, vector.builder.load(total))
+            vector.store(value, vector.builder.gep(places.c, [place]), mask)
 
     def tile(
         typing: Any, a: Any, a_at: Any, a_row: Any, a_step: Any, a_strip: Any, tiles: Any, b: Any, b_at: Any, b_step: Any,
-        c: Any, c_at: Any, c_row: Any, m: Any, k: Any, columns: Any, start: Any, start_at: Any,
-        floor: Any, slope: Any, slope_at: Any, factor: Any, fetches: Any, fetches_at: Any, fetches_step: Any,
+        c: Any, c_at: Any, c_row: Any, m: Any, k: Any, columns: Any, start: Any, start_at: Any, floor: Any,
+        slope: Any, slope_at: Any, totals: Any, totals_at: Any, factor: Any, fetches: Any, fetches_at: Any, fetches_step: Any,
     ) -> Any:  # fmt: skip
-        del (
-            typing,
-            a_at,
-            a_strip,
-            tiles,
-            b_at,
-            b_step,
-            c_at,
-            c_row,
-            m,
-            k,
-            columns,
-            start_at,
-            floor,
-            slope_at,
-        )
-        del factor, fetches_at, fetches_step
+        del typing, a_at, a_strip, tiles, b_at, b_step, c_at, c_row, m, k, columns, start_at, floor
+        del slope_at, totals_at, factor, fetches_at, fetches_step
         i = types.intp
         row, step = (a_row, a_step) if placed else (i, i)
-        numbers = a, i, row, step, i, i, b, i, i, c, i, i, i, i, i, start, i, a.dtype, slope, i, a.dtype, fetches, i, i
+        left, right = (a, i, row, step, i, i), (b, i, i, c, i, i, i, i, i)
+        done = start, i, a.dtype, slope, i, totals, i, a.dtype
+        numbers = *left, *right, *done, fetches, i, i
         return types.void(*numbers), generate
 
     return intrinsic(tile)
@@ -197,10 +212,10 @@ def _masks(vector: Vectors, columns: Any, vectors: int, whole: bool) -> list[Mas
     return [None] * (vectors - 1) + [None if whole else vector.first(vector.builder.sub(columns, before))]
 
 
-def _call_for(
+def _code_for(
     columns: Any, builder: Any, name: str, body: Callable[..., None], arguments: tuple[Any, ...], dtype: Any
-) -> None:
-    """Call the code that is made for as many vectors as there are columns, masked where the last one is not whole."""
+) -> Any:
+    """The code that is made for as many vectors as there are columns, masked where the last one is not whole."""
     length = Vectors(builder, dtype).length
     chosen: Any = None
     for columns_up_to in range(TILE_VECTORS * length, 0, -length):
@@ -212,7 +227,7 @@ def _call_for(
         is_whole = builder.icmp_signed("==", columns, most)
         fits = masked if chosen is None else builder.select(builder.icmp_signed("<", columns, most), masked, chosen)
         chosen = builder.select(is_whole, whole, fits)
-    builder.call(chosen, arguments)
+    return chosen
 
 
 def _add_products(
@@ -506,8 +521,8 @@ def transpose_block(
     return types.void(w, i, i, i, i, out, i, i), generate
 
 
-tile, low_tile = _tile(TILE_ROWS), _tile(LOW_ROWS, few=True)
-placed_tile, low_placed_tile = _tile(TILE_ROWS, placed=True), _tile(LOW_ROWS, few=True, placed=True)
+tile, low_tile = _tile((TILE_ROWS,)), _tile(LOW_ROWS)
+placed_tile, low_placed_tile = _tile((TILE_ROWS,), placed=True), _tile(LOW_ROWS, placed=True)
 slim_sums, sums_of_pairs, wide_sums = (
     _sums_of_rows(1, 4),
     _sums_of_rows(2, 4, whole=True),

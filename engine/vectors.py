@@ -34,7 +34,7 @@ HAS_AMX = bool(FEATURES.get("amx-tile") and FEATURES.get("amx-bf16") and VECTOR_
 TILE_ROWS = 6 if VECTOR_BYTES == 32 else 8
 """With `TILE_VECTORS`, as many sums as the registers hold: there are 16 of 32 bytes, and 32 of the others."""
 TILE_VECTORS = 2 if VECTOR_BYTES == 32 else 3
-LOW_ROWS = 4
+LOW_ROWS = (2, 4, 6) if TILE_ROWS == 8 else (2, 4)
 """The rows of the tiles that are for what is left below those."""
 VECTORS_AHEAD = 3
 """So much of rows that may be anywhere is fetched before the tile that begins with them; a machine goes on by itself."""
@@ -200,8 +200,19 @@ class Vectors:
         return x
 
     def where_positive(self, x: Any, y: Any) -> Any:
-        """``y`` where ``x`` is positive, and 0 elsewhere."""
-        return self.builder.select(self.builder.fcmp_ordered(">", x, self.zero()), y, self.zero())
+        """``y`` where ``x`` is positive, and 0 elsewhere. Of a NaN or a -0 it may be either.
+
+        Bit by bit where it can: on AMD, a comparison that makes a mask takes the place of a product.
+        """
+        builder = self.builder
+        if VECTOR_BYTES < 64:
+            return builder.select(builder.fcmp_ordered(">", x, self.zero()), y, self.zero())
+        kind = ir.VectorType(ir.IntType(8 * self._itemsize), self.length)
+        sign = ir.Constant(kind, [8 * self._itemsize - 1] * self.length)
+        below = builder.sub(ir.Constant(kind, [0] * self.length), builder.bitcast(x, kind))
+        # LLVM would make a comparison of it again.
+        positive = unrelated(builder, builder.ashr(below, sign))
+        return builder.bitcast(builder.and_(positive, builder.bitcast(y, kind)), self._type)
 
     def over(self, count: Any, act: Callable[[Any, Mask | None], None]) -> None:
         """Do ``act(place, mask)`` for each vector of ``count`` numbers; only the last one has a mask."""
@@ -311,12 +322,13 @@ def apart(builder: Any, name: str, generate: Callable[..., None], *arguments: An
 
 
 def unrelated(builder: Any, value: Any) -> Any:
-    """The pointer or number, of which LLVM does not know how it comes from others.
+    """The pointer, number or vector of 64 bytes, of which LLVM does not know how it comes from others.
 
     Else it counts pointers in a loop from each to the next, and all of them wait for one another.
     """
     kind = ir.FunctionType(value.type, [value.type])
-    return builder.asm(kind, "", "=r,0", [value], side_effect=False)
+    register = "v" if isinstance(value.type, ir.VectorType) else "r"
+    return builder.asm(kind, "", f"={register},0", [value], side_effect=False)
 
 
 @contextmanager

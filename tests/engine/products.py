@@ -11,7 +11,18 @@ from numba import njit
 
 from engine import amx
 from engine.arrays import Array, empty
-from engine.products import Places, Soon, fetch_nothing, fetches_size, is_for_amx, multiply, multiply_placed, room, turn
+from engine.products import (
+    Places,
+    Soon,
+    are_totalled,
+    fetch_nothing,
+    fetches_size,
+    is_for_amx,
+    multiply,
+    multiply_placed,
+    room,
+    turn,
+)
 from engine.vectors import HAS_AMX, TILE_ROWS, VECTOR_BYTES
 
 SHAPES = [
@@ -33,6 +44,7 @@ SMALL_SHAPES = [
     (9, 17, 3),
     (12, 50, 1),
     (17, 70, 33),
+    (24, 50, 7),
     (9, 200, 15000),
 ]
 """Too small for AMX, and around a tile; the last goes in parts, though a row of it is less than a vector when it is turned."""
@@ -51,14 +63,14 @@ def _soon(source: Array, fetches: Array) -> Soon:
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _multiply(
     a: Array, a_row: int, a_step: int, b: Array, b_row: int, b_step: int, c: Array, m: int, n: int, k: int,
-    start: Array, start_at: int, floor: float, slope: Array, slope_at: int, factor: float, panel: Array, strips: Array,
-    fetches: Array,
+    start: Array, start_at: int, floor: float, slope: Array, slope_at: int, totals: Array, totals_at: int, factor: float,
+    panel: Array, strips: Array, fetches: Array,
 ) -> None:  # fmt: skip
     amx.begin()
     soon = _soon(a, fetches)
     multiply(
-        a, 0, a_row, a_step, b, 0, b_row, b_step, c, 0, m, n, k, start, start_at, floor, slope, slope_at, factor, panel,
-        strips, soon,
+        a, 0, a_row, a_step, b, 0, b_row, b_step, c, 0, m, n, k, start, start_at, floor, slope, slope_at, totals, totals_at,
+        factor, panel, strips, soon,
     )  # fmt: skip
     amx.end()
 
@@ -75,6 +87,11 @@ def _multiply_placed(
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _turn(x: Array, at: int, rows: int, columns: int, spare: Array) -> None:
     turn(x, at, rows, columns, spare)
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _are_totalled(m: int, n: int, k: int) -> bool:
+    return bool(are_totalled(m, n, k, 4))
 
 
 def _flat(matrix: Array) -> Array:
@@ -114,6 +131,8 @@ def _error(
     flat[:] = c.reshape(-1)
     added = start, 0 if ending == "floor" else -1, np.float32(0.0 if ending == "floor" else -np.inf)
     factor = np.float32(-0.5 if ending == "added" else 0.0)
+    totals = start.copy()
+    is_totalled = ending == "slope" and _are_totalled(m, n, k)
     if placed:
         _multiply_placed(
             *_scattered(a, along_rows=not turned[0]), _flat(b), flat, m, n, k, *added, factor, panel, fetches
@@ -122,7 +141,7 @@ def _error(
         _multiply(
             _flat(a.T if turned[0] else a), *((1, m) if turned[0] else (k, 1)),
             _flat(b.T if turned[1] else b), *((1, k) if turned[1] else (n, 1)), flat, m, n, k, *added,
-            _flat(slope), 0 if ending == "slope" else -1, factor, panel, strips, fetches,
+            _flat(slope), 0 if ending == "slope" else -1, totals, 0 if is_totalled else -1, factor, panel, strips, fetches,
         )  # fmt: skip
     assert (np.delete(guarded, np.s_[GUARDED : GUARDED + m * n]) == 7.0).all(), (
         f"{shape} {turned} {ending}: written beyond"
@@ -140,7 +159,8 @@ def _error(
         wanted = wanted * (slope > 0.0)
     if ending == "added":
         wanted = c - 0.5 * wanted
-    return float((np.abs(got - wanted) / scale).max())
+    off = (np.abs(totals - start - (wanted.sum(0) if is_totalled else 0.0)) / scale.sum(0)).max()
+    return float(max(off, (np.abs(got - wanted) / scale).max()))
 
 
 def _is_turned_exactly(rows: int, columns: int) -> bool:
