@@ -21,7 +21,6 @@ from engine.products import (
     WIDTH,
     Places,
     Soon,
-    are_totalled,
     fetch_nothing,
     fetches_size,
     goes_in_parts,
@@ -31,6 +30,7 @@ from engine.products import (
     multiply,
     multiply_placed,
     room,
+    totalled,
     turn,
     up,
 )
@@ -187,7 +187,7 @@ def _output_error(act: int, collapses: bool, scale: float, a: Array, y: Array, d
 @inlined
 def _goes_along(layer: Array, after: Array, rows: int, itemsize: int) -> bool:
     """Whether the gradient of a layer's biases is summed as its errors are made, rather than after them."""
-    return layer[ACT] == RELU and are_totalled(rows, layer[N], after[N], itemsize)
+    return layer[ACT] == RELU and totalled(rows, layer[N], after[N], itemsize) > 0
 
 
 @called
@@ -208,6 +208,10 @@ def _hidden_error(
         deltas, delta_next_at, n_next, 1, theta, after[W_AT], n, 1, deltas, delta_at, rows, n, n_next, theta, -1,
         kind(-np.inf), activations, slope_at, gradient, totals_at, kind(0.0), panel, strips, soon,
     )  # fmt: skip
+    if totals_at >= 0:
+        for i in range(totalled(rows, n, n_next, itemsize_of(theta)), rows):
+            for j in range(n):
+                gradient[b_at + j] += deltas[delta_at + i * n + j]
     if act != RELU:
         size = rows * n
         times_slope(act, activations[a_at : a_at + size], deltas[delta_at : delta_at + size], n)

@@ -275,12 +275,9 @@ def is_for_amx(m: int, n: int, k: int, itemsize: int) -> bool:
 
 
 @inlined
-def are_totalled(m: int, n: int, k: int, itemsize: int) -> bool:
-    """Whether a product of ``(m, k)`` and ``(k, n)`` with slopes is summed over its rows as it is made.
-
-    All its tiles are then whole, so that no row is made twice.
-    """
-    return m % TILE_ROWS == 0 and not is_for_amx(m, n, k, itemsize)
+def totalled(m: int, n: int, k: int, itemsize: int) -> int:
+    """How many rows of a product of ``(m, k)`` and ``(k, n)`` with slopes are summed as they are made: those in whole tiles."""
+    return 0 if is_for_amx(m, n, k, itemsize) else m - m % TILE_ROWS
 
 
 @inlined
@@ -378,9 +375,9 @@ def multiply(
 ) -> None:  # fmt: skip
     """``c = a b + start`` for an ``(m, k)`` and a ``(k, n)`` matrix, of which rows and columns are so far apart.
 
-    One of both distances is 1: the other way round it is a transpose. ``start``, ``floor``, ``slope``, ``totals`` (only
-    where `are_totalled`) and ``factor`` are as in a tile. What is large goes part by part of ``k``, so that a part of ``a``
-    stays near for all panels.
+    One of both distances is 1: the other way round it is a transpose. ``start``, ``floor``, ``slope``, ``totals`` (of
+    `totalled` rows) and ``factor`` are as in a tile. What is large goes part by part of ``k``, so that a part of ``a`` stays
+    near for all panels.
     """
     if is_for_amx(m, n, k, itemsize_of(a)):
         _multiply_packed(

@@ -14,13 +14,13 @@ from engine.arrays import Array, empty
 from engine.products import (
     Places,
     Soon,
-    are_totalled,
     fetch_nothing,
     fetches_size,
     is_for_amx,
     multiply,
     multiply_placed,
     room,
+    totalled,
     turn,
 )
 from engine.vectors import HAS_AMX, TILE_ROWS, VECTOR_BYTES
@@ -90,8 +90,8 @@ def _turn(x: Array, at: int, rows: int, columns: int, spare: Array) -> None:
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _are_totalled(m: int, n: int, k: int) -> bool:
-    return bool(are_totalled(m, n, k, 4))
+def _totalled(m: int, n: int, k: int) -> int:
+    return int(totalled(m, n, k, 4))
 
 
 def _flat(matrix: Array) -> Array:
@@ -132,7 +132,7 @@ def _error(
     added = start, 0 if ending == "floor" else -1, np.float32(0.0 if ending == "floor" else -np.inf)
     factor = np.float32(-0.5 if ending == "added" else 0.0)
     totals = start.copy()
-    is_totalled = ending == "slope" and _are_totalled(m, n, k)
+    summed = _totalled(m, n, k) if ending == "slope" else 0
     if placed:
         _multiply_placed(
             *_scattered(a, along_rows=not turned[0]), _flat(b), flat, m, n, k, *added, factor, panel, fetches
@@ -141,7 +141,7 @@ def _error(
         _multiply(
             _flat(a.T if turned[0] else a), *((1, m) if turned[0] else (k, 1)),
             _flat(b.T if turned[1] else b), *((1, k) if turned[1] else (n, 1)), flat, m, n, k, *added,
-            _flat(slope), 0 if ending == "slope" else -1, totals, 0 if is_totalled else -1, factor, panel, strips, fetches,
+            _flat(slope), 0 if ending == "slope" else -1, totals, 0 if summed else -1, factor, panel, strips, fetches,
         )  # fmt: skip
     assert (np.delete(guarded, np.s_[GUARDED : GUARDED + m * n]) == 7.0).all(), (
         f"{shape} {turned} {ending}: written beyond"
@@ -159,7 +159,7 @@ def _error(
         wanted = wanted * (slope > 0.0)
     if ending == "added":
         wanted = c - 0.5 * wanted
-    off = (np.abs(totals - start - (wanted.sum(0) if is_totalled else 0.0)) / scale.sum(0)).max()
+    off = (np.abs(totals - start - (wanted[:summed].sum(0) if summed else 0.0)) / scale.sum(0)).max()
     return float(max(off, (np.abs(got - wanted) / scale).max()))
 
 
