@@ -105,7 +105,7 @@ def _tile(heights: tuple[int, ...], *, placed: bool = False) -> Any:
         chosen: Any = None
         for rows in heights:
             name, body = f"tile_{rows}{'_few' * few}{'_placed' * placed}", partial(all_tiles, rows, kind.dtype)
-            code = _code_for(columns, builder, name, body, places, kind.dtype)
+            code = _code_for(columns, builder, name, body, places, kind.dtype, fast=not few)
             is_it = builder.icmp_signed("==", tiles, ir.Constant(ir.IntType(64), rows))
             chosen = code if chosen is None else builder.select(is_it, code, chosen)
         builder.call(chosen, places)
@@ -213,16 +213,26 @@ def _masks(vector: Vectors, columns: Any, vectors: int, whole: bool) -> list[Mas
 
 
 def _code_for(
-    columns: Any, builder: Any, name: str, body: Callable[..., None], arguments: tuple[Any, ...], dtype: Any
+    columns: Any,
+    builder: Any,
+    name: str,
+    body: Callable[..., None],
+    arguments: tuple[Any, ...],
+    dtype: Any,
+    *,
+    fast: bool,
 ) -> Any:
-    """The code that is made for as many vectors as there are columns, masked where the last one is not whole."""
+    """The code that is made for as many vectors as there are columns, masked where the last one is not whole.
+
+    If that need not be ``fast``, there is none without masks where they cost little: it would be as much again to compile.
+    """
     length = Vectors(builder, dtype).length
     chosen: Any = None
     for columns_up_to in range(TILE_VECTORS * length, 0, -length):
         vectors, most = columns_up_to // length, ir.Constant(ir.IntType(64), columns_up_to)
         whole, masked = (
             apart(builder, f"{name}_{vectors}_{kind}_{dtype}", partial(body, vectors, kind == "whole"), *arguments)
-            for kind in ("whole", "masked")
+            for kind in ("whole" if fast or STORES_IN_PARTS else "masked", "masked")
         )
         is_whole = builder.icmp_signed("==", columns, most)
         fits = masked if chosen is None else builder.select(builder.icmp_signed("<", columns, most), masked, chosen)
