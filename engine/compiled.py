@@ -551,11 +551,12 @@ def take_steps(
     source_x: Array, source_y: Array, order: Array, begin: int, n_rows: int, tally: Array,
     x: Array, y: Array, z: Array, a: Array, theta: Array, gradient: Array, slots: Array,
     activations: Array, deltas: Array, panel: Array, strips: Array, noted: Array, fetches: Array, rows_at: Array,
-    columns_at: Array, wanted: bool,
+    columns_at: Array, squares: Array, wanted: bool,
 ) -> None:  # fmt: skip
     """A step for each batch of the ``n_rows`` rows from place ``begin`` of the order on, after ``step`` steps before them.
 
-    ``wanted`` says whether the gradient of the last of them is.
+    ``wanted`` says whether the gradient of the last of them is. In ``squares``, if there are two, are then the sums of the squares
+    of the parameters and, if it is wanted, of the gradient.
     """
     before = flush_denormals()
     layers, source_x, source_y, order = unowned(layers), unowned(source_x), unowned(source_y), unowned(order)
@@ -609,5 +610,9 @@ def take_steps(
         _turn(layers[0], slot, True, strips)
     if wanted:
         _turn(layers[0], gradient, True, strips)
+    if squares.size == 2:
+        squares[0] = _dot(theta, theta)
+        if wanted:
+            squares[1] = _dot(gradient, gradient)
     amx.end()
     swap_control_word(before)

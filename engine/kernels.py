@@ -48,6 +48,8 @@ STEPS_PER_TURN = 16
 """So many steps of a call pay for transposing the first layer's weights, and what the optimizer keeps of them, and back."""
 TIMES_AS_FAST = 2
 """Compiled steps are at least so many times as fast as `engine.batches.Layout` reckons, and pause that much less often."""
+FEW_PARAMETERS = 1 << 14
+"""Up to so many, their squares are summed where the steps are: NumPy's product, which an epoch has made far, takes longer."""
 LARGEST_MATRIX = 1 << 22
 """Weights of the largest layer whose products are made of tiles; beyond, BLAS is as fast or faster: see `docs/engine.md`."""
 
@@ -106,11 +108,12 @@ def warm(dtype: str) -> None:
     x, y, z, a, activations, deltas = np.zeros((6, 1), dtype)
     panel, strips = np.zeros((2, 1 << 11), dtype)
     noted, fetches = np.zeros((2, 6), np.int64)
+    places = np.zeros((2, 1), np.int64)
     gradient, slots = np.zeros(2, dtype), vector[1:]
     compiled.take_steps(
         layers, 1.0, False, compiled.SQUARES, compiled.NOTHING, 0.5, compiled.ADAM, numbers, 0, np.zeros(1), 1,
         x, y, np.zeros(1, np.intp), 0, 1, np.zeros(1), x, y, z, a,
-        vector[0], gradient, slots, activations, deltas, panel, strips, noted, fetches, *np.zeros((2, 1), np.int64), True,
+        vector[0], gradient, slots, activations, deltas, panel, strips, noted, fetches, *places, np.zeros(2), True,
     )  # fmt: skip
     compiled.pays_turned(1, 1, 1, vector.itemsize)
     compiled.update(compiled.ADAM, numbers, 1, 0.0, vector[0], gradient, slots)
@@ -170,6 +173,8 @@ class CompiledSteps:
 
     Attributes:
         rows_at_once: the rows between two pauses.
+        squares: the sums of the squares of the parameters and, after an epoch's last batch, of the gradient, in float64; empty
+            where there are many parameters.
     """
 
     def __init__(
@@ -212,7 +217,8 @@ class CompiledSteps:
         vectors = theta, workspace.gradient, with_room(slots)
         fetches = compiled.fetches_size(layout.batch_rows, network.widths)
         noted = np.zeros(6, np.int64), empty((fetches,), np.int64)
-        self._after = (x, *blocks, *vectors, *buffers, *noted, *places)
+        self.squares = np.zeros(2 if theta.size <= FEW_PARAMETERS else 0)
+        self._after = (x, *blocks, *vectors, *buffers, *noted, *places, self.squares)
 
     def take(self, step: int, start: int, stop: int, tally: Float64[Array, " n_sums"]) -> None:
         """Train on the rows from place ``start`` of the order to before ``stop``, batch by batch, after ``step`` steps.

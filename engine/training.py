@@ -1,7 +1,7 @@
 """The training loop: a generator over epochs whose state, between any two yields, is a complete checkpoint."""
 
 from collections.abc import Generator, Iterator
-from math import isfinite
+from math import inf, isfinite, sqrt
 
 import numpy as np
 from jaxtyping import Float64
@@ -192,7 +192,7 @@ class _Run:
             yield from steps(start, stop)
             if stop == self._n_rows:
                 if not self._clips:
-                    state.gradient_norm = norm_of(self._workspace.gradient)
+                    state.gradient_norm = self._gradient_norm()
                 self._check_finite()
             elif number % parts_between_pauses == 0:
                 self._check_finite()
@@ -345,11 +345,24 @@ class _Run:
         if self._schedule.per_step:
             self._learning_rate = self._rate(state.step)
 
+    def _gradient_norm(self) -> float:
+        """The norm of the gradient of an epoch's last batch."""
+        _, square = self._squares()
+        return sqrt(square) if isfinite(square) else norm_of(self._workspace.gradient)
+
     def _check_finite(self) -> None:
         """A sum stays infinite or NaN once a loss was, so looking now and then misses nothing."""
         state = self._state
-        if not (isfinite(state.tally[0]) and are_finite(state.parameters)):
+        square, _ = self._squares()
+        if not (isfinite(state.tally[0]) and (isfinite(square) or are_finite(state.parameters))):
             raise Diverged(state.epoch + 1)
+
+    def _squares(self) -> tuple[float, float]:
+        """The sums of the squares of parameters and gradient, or infinity where compiled steps have not made them."""
+        if self._compiled_steps is None or not self._compiled_steps.squares.size:
+            return inf, inf
+        of_parameters, of_gradient = self._compiled_steps.squares.tolist()
+        return of_parameters, of_gradient
 
     def _report(self) -> EpochReport:
         """End the epoch: report it, remember the best, and see whether to stop."""
