@@ -173,8 +173,8 @@ class CompiledSteps:
 
     Attributes:
         rows_at_once: the rows between two pauses.
-        squares: the sums of the squares of the parameters and, after an epoch's last batch, of the gradient, in float64; empty
-            where there are many parameters.
+        squares: the sums of the squares of the parameters and, after an epoch's last batch, of the gradient, in float64;
+            infinite where there are many parameters.
     """
 
     def __init__(
@@ -217,8 +217,9 @@ class CompiledSteps:
         vectors = theta, workspace.gradient, with_room(slots)
         fetches = compiled.fetches_size(layout.batch_rows, network.widths)
         noted = np.zeros(6, np.int64), empty((fetches,), np.int64)
-        self.squares = np.zeros(2 if theta.size <= FEW_PARAMETERS else 0)
-        self._after = (x, *blocks, *vectors, *buffers, *noted, *places, self.squares)
+        self.squares = np.full(2, np.inf)
+        wanted = self.squares[: 2 if theta.size <= FEW_PARAMETERS else 0]
+        self._after = (x, *blocks, *vectors, *buffers, *noted, *places, wanted)
 
     def take(self, step: int, start: int, stop: int, tally: Float64[Array, " n_sums"]) -> None:
         """Train on the rows from place ``start`` of the order to before ``stop``, batch by batch, after ``step`` steps.

@@ -21,14 +21,14 @@ def _begin(counts: Array) -> None:
 
 
 @inlined
-def _spread(numbers: Array, place: int, begins: Array, out: Array) -> None:
+def _spread(numbers: Array, place: np.uint64, begins: Array, out: Array) -> None:
     """Copy the numbers to ``out`` in the order of the bits from ``place`` on; those with equal ones begin at ``begins``.
 
     They stay in their order (counting sort).
     """
-    shift, mask, one = np.uint64(place), np.uint64(len(begins) - 1), np.uint64(1)
+    mask, one = np.uint64(len(begins) - 1), np.uint64(1)
     for number in numbers:
-        digit = number >> shift & mask
+        digit = number >> place & mask
         at = begins[digit]
         begins[digit] = at + one
         out[at] = number
@@ -55,20 +55,15 @@ def draw_order(state: Array, bits: int, half: int, numbers: Array, spare: Array,
     the time grows as the number of rows. There are two times ``2**half`` ``counts``.
     """
     low, high = counts[: len(counts) // 2], counts[len(counts) // 2 :]
-    low_place, high_place = 64 - 2 * half, 64 - half
-    low_shift, high_shift, mask, one = (
-        np.uint64(low_place),
-        np.uint64(high_place),
-        np.uint64(len(low) - 1),
-        np.uint64(1),
-    )
+    low_place, high_place = np.uint64(64 - 2 * half), np.uint64(64 - half)
+    mask, one = np.uint64(len(low) - 1), np.uint64(1)
     counts[:] = 0
     for begin in range(0, len(numbers), AT_ONCE):
         part = numbers[begin : begin + AT_ONCE]
         pcg.number_rows(state, np.uint64(bits), begin, part)
         for number in part:
-            low[number >> low_shift & mask] += one
-            high[number >> high_shift] += one
+            low[number >> low_place & mask] += one
+            high[number >> high_place] += one
     _begin(low)
     _begin(high)
     _spread(numbers, low_place, low, spare)

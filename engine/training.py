@@ -146,6 +146,8 @@ class _Run:
         """Bind machine code in place of the optimizer's update, and of whole blocks of steps where it can take them."""
         network, training, state, workspace = self._network, self._training, self._state, self._workspace
         self._compiled_steps: CompiledSteps | None = None
+        # Of parameters and gradient; infinite where the steps do not sum them.
+        self._squares = np.full(2, inf)
         if training.kernels == "numpy":
             return
         if self._weighted or not available(network, training):
@@ -165,6 +167,7 @@ class _Run:
                 theta=state.parameters,
                 slots=state.slots,
             )
+            self._squares = self._compiled_steps.squares
 
     def events(self) -> Iterator[EpochReport | None]:
         """The reports and pauses of the epochs that are left."""
@@ -347,22 +350,14 @@ class _Run:
 
     def _gradient_norm(self) -> float:
         """The norm of the gradient of an epoch's last batch."""
-        _, square = self._squares()
+        square = float(self._squares[1])
         return sqrt(square) if isfinite(square) else norm_of(self._workspace.gradient)
 
     def _check_finite(self) -> None:
         """A sum stays infinite or NaN once a loss was, so looking now and then misses nothing."""
         state = self._state
-        square, _ = self._squares()
-        if not (isfinite(state.tally[0]) and (isfinite(square) or are_finite(state.parameters))):
+        if not (isfinite(state.tally[0]) and (isfinite(self._squares[0]) or are_finite(state.parameters))):
             raise Diverged(state.epoch + 1)
-
-    def _squares(self) -> tuple[float, float]:
-        """The sums of the squares of parameters and gradient, or infinity where compiled steps have not made them."""
-        if self._compiled_steps is None or not self._compiled_steps.squares.size:
-            return inf, inf
-        of_parameters, of_gradient = self._compiled_steps.squares.tolist()
-        return of_parameters, of_gradient
 
     def _report(self) -> EpochReport:
         """End the epoch: report it, remember the best, and see whether to stop."""
