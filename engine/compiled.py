@@ -35,6 +35,8 @@ from engine.products import (
     up,
 )
 from engine.shuffle import draw_order
+from engine.sparse import LEAST_SIDE, Ending, Left, Right, is_sparse, multiply_sparse
+from engine.sparse import room as room_of_sparse
 from engine.tiles import (
     adam_vectors,
     copy,
@@ -68,6 +70,7 @@ from engine.vectors import (
 __all__ = [
     "ACTIVATIONS",
     "COSTS",
+    "LEAST_SIDE",
     "LINEAR",
     "OPTIMIZERS",
     "TILE_ROWS",
@@ -75,6 +78,7 @@ __all__ = [
     "fetches_size",
     "pays_turned",
     "room",
+    "room_of_sparse",
     "take_steps",
     "update",
 ]
@@ -91,11 +95,12 @@ COSTS = {
 }
 """What each loss sums; its share of the sum is the engine's."""
 OPTIMIZERS = {"gradient_descent": GRADIENT_DESCENT, "momentum": MOMENTUM, "adam": ADAM}
-N_PREV, N, W_AT, B_AT, A_AT, DELTA_AT, ACT, IS_TURNED = range(8)
+N_PREV, N, W_AT, B_AT, A_AT, DELTA_AT, ACT, IS_TURNED, IS_WIDE = range(9)
 """Columns of the table of layers.
 
 ``B_AT`` is -1 without biases; ``A_AT`` and ``DELTA_AT`` count numbers a row. Only the first layer may be one that
 ``IS_TURNED``: its ``W`` is transposed for as long as a call of `take_steps` lasts, and its rows are read where they are stored.
+Of a layer that ``IS_WIDE`` no side is shorter than `LEAST_SIDE`, nor is a batch: its products may be those of `engine.sparse`.
 """
 LEAST_TURNED = 1 << 13
 """The multiplications of a batch from which on the first layer is turned: below, calls take more than copies."""
@@ -127,6 +132,22 @@ def pays_turned(rows: int, n: int, n_prev: int, itemsize: int) -> bool:
 
 
 @inlined
+def _weigh_sparse(
+    layer: Array, theta: Array, a_prev: Array, a_prev_at: int, a_prev_row: int, z: Array, z_at: int, rows: int,
+    floor: float, panel: Array, strips: Array, soon: Soon,
+) -> bool:  # fmt: skip
+    """`_weigh` if so many activations are 0 that they are better left out; and whether they are."""
+    n_prev, n, none = layer[N_PREV], layer[N], z.dtype.type(0.0)
+    left = Left(a_prev, a_prev_at, a_prev_row, 1)
+    pays = is_sparse(left, rows, n, n_prev)
+    if pays:
+        right = Right(theta, layer[W_AT], 1, n_prev, soon.noted[:0])
+        ending = Ending(theta, layer[B_AT], floor, theta, -1, theta, -1, none, False)
+        multiply_sparse(left, right, z, z_at, rows, n, n_prev, ending, panel, strips)
+    return pays
+
+
+@inlined
 def _weigh(
     layer: Array, theta: Array, a_prev: Array, a_prev_at: int, a_prev_row: int, z: Array, z_at: int, rows: int,
     panel: Array, strips: Array, soon: Soon,
@@ -152,6 +173,10 @@ def _weigh(
                         a_prev, a_at, a_prev_row, theta, W_at + j * n_prev, z, c_at + j, n, n_prev, m, n - j, theta, start_at,
                         floor,
                     )  # fmt: skip
+        return
+    if layer[IS_WIDE] and _weigh_sparse(
+        layer, theta, a_prev, a_prev_at, a_prev_row, z, z_at, rows, floor, panel, strips, soon
+    ):  # fmt: skip
         return
     multiply(
         a_prev, a_prev_at, a_prev_row, 1, theta, W_at, 1, n_prev, z, z_at, rows, n, n_prev, theta, b_at, floor,
@@ -190,7 +215,23 @@ def _goes_along(layer: Array, after: Array, rows: int, itemsize: int) -> bool:
     return layer[ACT] == RELU and totalled(rows, layer[N], after[N], itemsize) > 0
 
 
-@called
+@inlined
+def _hidden_error_sparse(
+    layer: Array, after: Array, theta: Array, deltas: Array, activations: Array, slope_at: int, rows: int,
+    gradient: Array, totals_at: int, panel: Array, strips: Array, soon: Soon,
+) -> bool:  # fmt: skip
+    """The product of `_hidden_error` if so many errors are 0 that they are better left out; and whether they are."""
+    n, n_next, kind = layer[N], after[N], theta.dtype.type
+    left = Left(deltas, after[DELTA_AT] * rows, n_next, 1)
+    pays = is_sparse(left, rows, n, n_next)
+    if pays:
+        right = Right(theta, after[W_AT], n, 1, soon.noted[:0])
+        ending = Ending(theta, -1, kind(-np.inf), activations, slope_at, gradient, totals_at, kind(0.0), False)
+        multiply_sparse(left, right, deltas, layer[DELTA_AT] * rows, rows, n, n_next, ending, panel, strips)
+    return pays
+
+
+@inlined
 def _hidden_error(
     layer: Array, after: Array, theta: Array, deltas: Array, activations: Array, rows: int, gradient: Array, panel: Array,
     strips: Array, soon: Soon,
@@ -204,10 +245,13 @@ def _hidden_error(
         for j in range(b_at, b_at + n):
             gradient[j] = 0.0
     kind = theta.dtype.type
-    multiply(
-        deltas, delta_next_at, n_next, 1, theta, after[W_AT], n, 1, deltas, delta_at, rows, n, n_next, theta, -1,
-        kind(-np.inf), activations, slope_at, gradient, totals_at, kind(0.0), panel, strips, soon,
-    )  # fmt: skip
+    if not after[IS_WIDE] or not _hidden_error_sparse(
+        layer, after, theta, deltas, activations, slope_at, rows, gradient, totals_at, panel, strips, soon
+    ):  # fmt: skip
+        multiply(
+            deltas, delta_next_at, n_next, 1, theta, after[W_AT], n, 1, deltas, delta_at, rows, n, n_next, theta, -1,
+            kind(-np.inf), activations, slope_at, gradient, totals_at, kind(0.0), panel, strips, soon,
+        )  # fmt: skip
     if totals_at >= 0:
         for i in range(totalled(rows, n, n_next, itemsize_of(theta)), rows):
             for j in range(n):
@@ -217,7 +261,7 @@ def _hidden_error(
         times_slope(act, activations[a_at : a_at + size], deltas[delta_at : delta_at + size], n)
 
 
-@called
+@inlined
 def _weight_gradient(
     layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, a_prev_row: int, rows: int, first: int,
     lines: int, out: Array, out_at: int, factor: float, panel: Array, strips: Array, soon: Soon,
@@ -243,6 +287,24 @@ def _turned_weight_gradient(
         soon.source, first, Places(places.columns, places.rows), deltas, delta_at, out, out_at, lines, layer[N], rows,
         out, -1, out.dtype.type(-np.inf), factor, panel, soon,
     )  # fmt: skip
+
+
+@inlined
+def _weight_gradient_sparse(
+    layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, a_prev_row: int, places: Places, rows: int,
+    out: Array, out_at: int, factor: float, panel: Array, strips: Array, soon: Soon,
+) -> bool:  # fmt: skip
+    """`_weight_gradient` or `_turned_weight_gradient` of all lines if so many errors are 0, and whether they are."""
+    n_prev, n, kind, is_turned = layer[N_PREV], layer[N], out.dtype.type, layer[IS_TURNED] != 0
+    left = Left(deltas, delta_at, 1, n)
+    pays = is_sparse(left, n, n_prev, rows)
+    if pays:
+        right = Right(a_prev, at, a_prev_row, 1, soon.noted[:0])
+        if is_turned:
+            right = Right(soon.source, 0, n_prev, 1, places.rows[:rows])
+        ending = Ending(out, -1, kind(-np.inf), out, -1, out, -1, factor, is_turned)
+        multiply_sparse(left, right, out, out_at, n, n_prev, rows, ending, panel, strips)
+    return pays
 
 
 @inlined
@@ -403,12 +465,17 @@ def _gradients(
         n_lines, length = (n_prev, n) if layer[IS_TURNED] else (n, n_prev)
         out, at_once = theta if beta != 0.0 else gradient, n_lines
         in_place = is_large(rows, length, itemsize_of(theta)) or is_for_amx(n, n_prev, rows, itemsize_of(theta))
-        if layer[IS_TURNED] or (is_adam and not in_place):
+        is_made = layer[IS_WIDE] and _weight_gradient_sparse(
+            layer, deltas, delta_at, a_prev, at, row, places, rows, out, W_at, factor, panel, strips, soon
+        )  # fmt: skip
+        if not is_made and (layer[IS_TURNED] or (is_adam and not in_place)):
             at_once = lines_at_once(length, itemsize_of(theta))
         for first in range(0, n_lines, at_once):
             lines, begin = min(at_once, n_lines - first), W_at + first * length
             out_at = W_at if is_adam and not wanted else begin
-            if layer[IS_TURNED]:
+            if is_made:
+                pass
+            elif layer[IS_TURNED]:
                 _turned_weight_gradient(
                     layer, deltas, delta_at, places, rows, first, lines, out, out_at, factor, panel, soon
                 )

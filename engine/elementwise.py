@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from engine.arrays import Array
-from engine.jit import called, inlined
+from engine.jit import inlined
 from engine.vectors import itemsize_of
 
 LINEAR, SIGMOID, TANH, RELU, SOFTMAX = range(5)
@@ -131,7 +131,7 @@ def _softmax_of_two(z: Array, a: Array) -> None:
         a[2 * row + 1] = share if second == 0.0 else smaller * share
 
 
-@called
+@inlined
 def activate(act: int, z: Array, a: Array, n: int, scratch: Array) -> None:
     """``a = act(z)``; ``a`` may be ``z`` but for softmax, whose ``scratch`` holds at least four numbers a row.
 

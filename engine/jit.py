@@ -22,7 +22,8 @@ from engine.vectors import HAS_AMX
 F = TypeVar("F", bound=Callable[..., Any])
 
 SOURCES = (
-    "vectors.py", "jit.py", "tiles.py", "amx.py", "products.py", "elementwise.py", "pcg.py", "shuffle.py", "compiled.py",
+    "vectors.py", "jit.py", "tiles.py", "amx.py", "products.py", "sparse.py", "elementwise.py", "pcg.py", "shuffle.py",
+    "compiled.py",
 )  # fmt: skip
 """The files that all machine code is made from."""
 
@@ -107,5 +108,6 @@ def inlined(function: F) -> F:
 
 
 def called(function: F) -> F:
-    """A part of a compiled function that stays a function: it has the registers for itself, as the rest has without it."""
-    return cast("F", njit(**INNER)(function))
+    """A part of a compiled function that stays a function: calls take time, but to compile it once, less."""
+    # If nothing were said, it would be as in the function that it is first compiled for.
+    return cast("F", njit(**INNER, forceinline=False)(function))

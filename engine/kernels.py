@@ -104,7 +104,7 @@ def warm(dtype: str) -> None:
     """Compile everything for a dtype, or load it from Numba's cache, so that no run has to wait for it."""
     compiled = _compiled()
     numbers, vector = np.zeros(3), np.zeros((3, 2), dtype)
-    layers = np.array([[1, 1, 0, 1, 0, 0, compiled.LINEAR, False]])
+    layers = np.array([[1, 1, 0, 1, 0, 0, compiled.LINEAR, False, False]])
     x, y, z, a, activations, deltas = np.zeros((6, 1), dtype)
     panel, strips = np.zeros((2, 1 << 11), dtype)
     noted, fetches = np.zeros((2, 6), np.int64)
@@ -197,7 +197,7 @@ class CompiledSteps:
             layout.batch_rows, network.widths[1], network.n_inputs, theta.itemsize
         )
         self._before = (
-            _table(network, compiled, turned),
+            _table(network, compiled, turned, layout.batch_rows),
             loss.share(network.n_outputs),
             network.layers[-1].activation == loss.collapses_with,
             compiled.COSTS[training.loss],
@@ -258,12 +258,13 @@ def _numbers(spec: OptimizerSpec) -> Float[Array, " n"]:
     return np.array([x for name in COVERED_OPTIMIZERS[spec.name] for x in np.atleast_1d(values[name])], np.float64)
 
 
-def _table(network: NetworkSpec, compiled: Any, turned: bool) -> Array:
+def _table(network: NetworkSpec, compiled: Any, turned: bool, batch_rows: int) -> Array:
     """A row for each layer, with the columns that `engine.compiled` names."""
     rows, at, a_at, delta_at = [], 0, 0, 0
     for layer, (n_prev, n) in zip(network.layers, pairwise(network.widths), strict=True):
-        b_at = at + n * n_prev if network.bias else -1
-        rows.append((n_prev, n, at, b_at, a_at, delta_at, compiled.ACTIVATIONS[layer.activation], turned and at == 0))
+        b_at, activation = at + n * n_prev if network.bias else -1, compiled.ACTIVATIONS[layer.activation]
+        is_wide = min(batch_rows, n, n_prev) >= compiled.LEAST_SIDE
+        rows.append((n_prev, n, at, b_at, a_at, delta_at, activation, turned and at == 0, is_wide))
         at += n * (n_prev + network.bias)
         a_at, delta_at = a_at + n, delta_at + n
     return np.array(rows, np.int64)
@@ -284,7 +285,8 @@ def _buffer_sizes(network: NetworkSpec, layout: Layout, itemsize: int, turned: b
     """
     widths, rows, compiled = network.widths, layout.batch_rows, _compiled()
     vector = VECTOR_BYTES // itemsize
-    panel, strips = compiled.room(rows, widths, itemsize)
+    rooms = compiled.room(rows, widths, itemsize), compiled.room_of_sparse(rows, widths, itemsize)
+    panel, strips = (max(sizes) for sizes in zip(*rooms, strict=True))
     panel = max(panel, 4 * rows)  # the scratch of softmax, too
     batch = rows * _apart(widths[0], itemsize)
     if turned:

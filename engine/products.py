@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.amx import DEEP, LEFT_PLACES, PACKED, RIGHT_PLACES, SIDE, TALL, WIDE, multiply_blocks, pack, pack_turned
 from engine.arrays import Array
-from engine.jit import called, inlined
+from engine.jit import inlined
 from engine.tiles import copy, low_placed_tile, low_tile, placed_tile, tile, transpose_block
 from engine.vectors import (
     DEPTH,
@@ -235,11 +235,11 @@ def _strips(
 
 
 @inlined
-def _panel(
-    b: Array, b_at: int, b_row: int, b_step: int, k: int, columns: int, copied: bool, panel: Array
+def panel_of(
+    b: Array, b_at: int, b_row: int, b_step: int, k: int, columns: int, copied: bool, panel: Array, vectors: int
 ) -> tuple[Array, int, int]:
-    """Where ``k`` rows and the ``columns`` of a panel are to be read, and how far the rows are apart."""
-    length, width = VECTOR_BYTES // itemsize_of(b), TILE_VECTORS * VECTOR_BYTES // itemsize_of(b)
+    """Where ``k`` rows and the ``columns`` of a panel are to be read, and how far its rows are apart: in a copy, ``vectors``."""
+    length, width = VECTOR_BYTES // itemsize_of(b), vectors * VECTOR_BYTES // itemsize_of(b)
     if b_row == 1:
         for i in range(0, columns, length):
             for j in range(0, k, length):
@@ -396,8 +396,8 @@ def multiply(
         j = 0
         while j < n:
             columns = _columns_at_once(n - j, itemsize_of(a))
-            right, right_at, right_row = _panel(
-                b, b_at + p * b_row + j * b_step, b_row, b_step, part, columns, copied, panel
+            right, right_at, right_row = panel_of(
+                b, b_at + p * b_row + j * b_step, b_row, b_step, part, columns, copied, panel, TILE_VECTORS
             )
             left_over, next_at = n - j - columns if copied else 0, b_at + p * b_row + (j + columns) * b_step
             later = Later(b, next_at, b_row, part if left_over > 0 else 0, columns)
@@ -412,7 +412,7 @@ def multiply(
             j += columns
 
 
-@called
+@inlined
 def multiply_placed(
     a: Array, a_at: int, places: Places, b: Array, b_at: int, c: Array, c_at: int, m: int, n: int, k: int, start: Array,
     start_at: int, floor: float, factor: float, panel: Array, soon: Soon,

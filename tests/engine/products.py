@@ -23,6 +23,8 @@ from engine.products import (
     totalled,
     turn,
 )
+from engine.sparse import COPIED, NOTED_BYTES, Ending, Left, Right, is_sparse, multiply_sparse
+from engine.sparse import room as room_of_sparse
 from engine.vectors import HAS_AMX, TILE_ROWS, VECTOR_BYTES
 
 SHAPES = [
@@ -48,6 +50,8 @@ SMALL_SHAPES = [
     (9, 200, 15000),
 ]
 """Too small for AMX, and around a tile; the last goes in parts, though a row of it is less than a vector when it is turned."""
+SPARSE_SHAPES = [(64, 64, 64), (100, 65, 127), (300, 200, 130), (128, 128, 784), (70, 300, 2048), (65, 257, 2000)]
+"""Of which one side is not copied at once, or in no whole number of blocks."""
 GUARDED = 1 << 12
 """So many numbers before and after the product are not to be touched."""
 
@@ -82,6 +86,22 @@ def _multiply_placed(
 ) -> None:  # fmt: skip
     soon = _soon(a, fetches)
     multiply_placed(a, 1, Places(rows, columns), b, 0, c, 0, m, n, k, start, start_at, floor, factor, panel, soon)
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _multiply_sparse(
+    a: Array, a_row: int, a_step: int, b: Array, b_at: int, b_row: int, b_step: int, b_rows: Array, c: Array, m: int,
+    n: int, k: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, totals: Array,
+    totals_at: int, factor: float, is_turned: bool, panel: Array, strips: Array,
+) -> None:  # fmt: skip
+    left, right = Left(a, 0, a_row, a_step), Right(b, b_at, b_row, b_step, b_rows)
+    ending = Ending(start, start_at, floor, slope, slope_at, totals, totals_at, factor, is_turned)
+    multiply_sparse(left, right, c, 0, m, n, k, ending, panel, strips)
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _is_sparse(a: Array, a_row: int, a_step: int, m: int, n: int, k: int) -> bool:
+    return bool(is_sparse(Left(a, 0, a_row, a_step), m, n, k))
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -163,6 +183,71 @@ def _error(
     return float(max(off, (np.abs(got - wanted) / scale).max()))
 
 
+def _with_zeros(shape: tuple[int, ...], filled: float, rng: np.random.Generator) -> Array:
+    """Numbers of which such a share is not 0, as relu leaves them."""
+    return np.where(rng.random(shape) < filled, rng.standard_normal(shape, np.float32), np.float32(0.0))
+
+
+def _error_of_sparse(shape: tuple[int, int, int], left: str, right: str, ending: str) -> float:
+    """`_error` where half of the left side is 0; each side has whole ``rows``, or is the transpose of such a one, or placed."""
+    (m, n, k), rng = shape, np.random.default_rng(sum(shape))
+    a, b = _with_zeros((m, k), 0.5, rng), rng.standard_normal((k, n), np.float32)
+    a[0], a[:, 1], a[1, :] = 0.0, 0.0, 1.0
+    c, slope = (rng.standard_normal((m, n), np.float32) for _ in range(2))
+    start = rng.standard_normal(n, np.float32)
+    is_turned, factor = "turned" in ending, np.float32(-0.5 if "added" in ending else 0.0)
+    sizes = room_of_sparse(max(m, k), (k, n, m), 4)
+    assert sizes[1] == COPIED + NOTED_BYTES // 4
+    panel, strips = (np.full(size + GUARDED, np.nan, np.float32) for size in sizes)
+    guarded = np.full(m * n + 2 * GUARDED, 7.0, np.float32)
+    flat = guarded[GUARDED : GUARDED + m * n]
+    flat[:] = (c.T if is_turned else c).reshape(-1)
+    added = start, 0 if ending == "floor" else -1, np.float32(0.0 if ending == "floor" else -np.inf)
+    totals, at, places = start.copy(), 0, np.zeros(0, np.int64)
+    stored, b_row, b_step = _flat(b.T if right == "turned" else b), *((1, k) if right == "turned" else (n, 1))
+    if right == "placed":
+        stored, rows, _ = _scattered(b, along_rows=True)
+        at, places = 1, rows[:k]
+    _multiply_sparse(
+        _flat(a.T if left == "turned" else a), *((1, m) if left == "turned" else (k, 1)), stored, at, b_row, b_step, places,
+        flat, m, n, k, *added, _flat(slope), 0 if ending == "slope" else -1, totals, 0 if ending == "slope" else -1,
+        factor, is_turned, panel, strips,
+    )  # fmt: skip
+    assert (np.delete(guarded, np.s_[GUARDED : GUARDED + m * n]) == 7.0).all(), f"{shape} {ending}: written beyond"
+    assert all(np.isnan(one[size:]).all() for one, size in zip((panel, strips), sizes, strict=True)), shape
+    got = flat.reshape(n, m).T if is_turned else flat.reshape(m, n)
+    wanted, scale = a.astype(np.float64) @ b, np.abs(a).astype(np.float64) @ np.abs(b) + 1.0
+    wanted = {
+        "floor": np.maximum(wanted + start, 0.0),
+        "slope": wanted * (slope > 0.0),
+        "added": c - 0.5 * wanted,
+        "turned": wanted,
+        "turned, added": c - 0.5 * wanted,
+        "plain": wanted,
+    }[ending]
+    summed = _totalled(m, n, k) if ending == "slope" else 0
+    off = (np.abs(totals - start - (wanted[:summed].sum(0) if summed else 0.0)) / scale.sum(0)).max()
+    return float(max(off, (np.abs(got - wanted) / scale).max()))
+
+
+def _sparse_by_filling() -> dict[str, bool]:
+    """Whether what is filled so far is multiplied as what has zeros is; both ways that it may be stored, and what is too small."""
+    rng, found = np.random.default_rng(5), {}
+    for filled in (0.0, 0.5, 0.8, 1.0):
+        a = _with_zeros((128, 256), filled, rng)
+        found[f"rows {filled}"] = _is_sparse(_flat(a), 256, 1, 128, 100, 256)
+        found[f"columns {filled}"] = _is_sparse(_flat(a.T), 1, 128, 128, 100, 256)
+    none = _flat(np.zeros((128, 4096), np.float32))
+    for name, shape in {
+        "short": (128, 100, 63),
+        "few": (63, 100, 256),
+        "slim": (128, 15, 256),
+        "deep": (128, 100, 4096),
+    }.items():
+        found[name] = _is_sparse(none, shape[2], 1, *shape)
+    return found
+
+
 def _is_turned_exactly(rows: int, columns: int) -> bool:
     """Whether a matrix is its transpose afterwards, and nothing is written beside it and the room that is to be spared."""
     vector, at = VECTOR_BYTES // 4, GUARDED + 3
@@ -190,12 +275,18 @@ def main() -> None:
         for turned in (False, True):
             for ending in ("plain", "floor", "added"):
                 errors[f"placed {shape} {turned} {ending}"] = _error(shape, (turned, False), ending, placed=True)
+    for shape in SPARSE_SHAPES:
+        for left in ("rows", "turned"):
+            for right in ("rows", "turned", "placed"):
+                for ending in ("plain", "floor", "slope", "added", "turned", "turned, added"):
+                    errors[f"sparse {shape} {left} {right} {ending}"] = _error_of_sparse(shape, left, right, ending)
     edges = 1, 2, 7, 15, 16, 17, 33, 100
     found = {
         "has_amx": HAS_AMX,
         "vector_bytes": VECTOR_BYTES,
         "made_by_amx": sum(bool(is_for_amx.py_func(*shape, 4)) for shape in SHAPES),
         "shapes": len(SHAPES),
+        "sparse": _sparse_by_filling(),
         "errors": errors,
         "turned_wrongly": [(m, n) for m in edges for n in edges if not _is_turned_exactly(m, n)],
         "finite_where_they_should_not_be": _error(SHAPES[1], (False, False), "plain", with_nan=True),

@@ -129,6 +129,43 @@ def test_compiled_steps_are_the_plain_ones_for_matrices_that_are_copied_in_parts
     assert_same(net, spec, data)
 
 
+@pytest.mark.usefixtures("turned")
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("optimizer", COVERED_OPTIMIZERS)
+def test_steps_that_leave_zeros_out_are_the_plain_ones_and_those_with_them(monkeypatch, dtype, optimizer):
+    """Those with them to the last bit, where a sum is not made in parts: it has the same products in the same order.
+
+    But the biases' gradients are summed in another order.
+    """
+    widths, data = (97, 133, 70, 66, 3), rows(3 * 83 + 65, 97, 3, dtype=dtype)
+    parameters = {"eps": 1e-3} if optimizer == "adam" else {}
+    spec = training(
+        optimizer=optimizer, parameters=parameters, epochs=2, batch_size=83, dtype=dtype, learning_rate=1e-3
+    )
+    assert_same(network(*widths, hidden="relu"), spec, data)
+    net = network(*widths, hidden="relu", bias=False)
+    assert_same(net, spec, data)
+    without = run(net, spec, data, "numba")[1]
+    monkeypatch.setattr(engine.kernels._compiled(), "LEAST_SIDE", 1 << 30)
+    assert run(net, spec, data, "numba")[1].vectors.tobytes() == without.vectors.tobytes()
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+def test_zeros_are_left_out_where_a_layer_is_wide(monkeypatch, dtype):
+    """A sum that tiles make in parts is rounded otherwise: so it is seen that they did not make it."""
+    if engine.kernels.cpu().endswith("AMX") and dtype == "float32":
+        assert engine.kernels._compiled().is_for_amx.py_func(263, 517, 523, 4)
+        return
+    net, data = network(523, 517, 509, 3, hidden="relu"), rows(263, 523, 3, dtype=dtype)
+    spec = training(epochs=1, batch_size=263, dtype=dtype, learning_rate=1e-3)
+    found = []
+    for least in (engine.kernels._compiled().LEAST_SIDE, 1 << 30):
+        monkeypatch.setattr(engine.kernels._compiled(), "LEAST_SIDE", least)
+        found.append(run(net, spec, data, "numba")[1].vectors)
+    np.testing.assert_allclose(*found, rtol=0, atol=CLOSE[dtype] * np.abs(found[0]).max())
+    assert found[0].tobytes() != found[1].tobytes()
+
+
 @pytest.mark.parametrize("dtype", CLOSE)
 @pytest.mark.parametrize("optimizer", COVERED_OPTIMIZERS)
 @pytest.mark.parametrize(("widths", "n_rows"), [((33, 20, 2), 71), ((61, 35, 8, 3), 71), ((700, 40, 2), 809)])

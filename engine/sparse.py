@@ -1,0 +1,319 @@
+"""Products of matrices of which the left one is 0 in many places, as relu leaves them: what would be multiplied by 0 is left out.
+
+A tile multiplies eight rows at once, and no number is 0 in all of them; so here it is one row at a time, with as much of a row of
+the product as the registers hold. That loads a vector for every product, twice as often as a tile does, so it pays only where
+about a third is 0. The sums have the same terms in the same order as a tile's, but for those that are 0; but what is infinite or
+no number on the right side is not in a sum where the left one is 0.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from engine.arrays import Array
+from engine.jit import called, inlined
+from engine.products import is_for_amx, panel_of, totalled, up
+from engine.tiles import copy, transpose_block
+from engine.vectors import VECTOR_BYTES, Vectors, apart, itemsize_of, pointer_to
+
+BITS = 64
+"""So much of a row of the left side is looked at together: where it is not 0 is in the bits of a number."""
+MOST_VECTORS, LEAST_VECTORS = 8, 4
+"""How much of a row of the product is made at once."""
+LEAST_SIDE, MOST_DEPTH = 64, 2048
+"""To copy both sides pays from so many rows on, and so much that is summed over; beyond so much, a copy is of too few rows."""
+MOST_LINES, COPIED = 256, 1 << 17
+"""How many rows of the left side are copied at once, and how many numbers."""
+NOTED_BYTES = COPIED // BITS * 8
+"""What the bits take that say where these are not 0."""
+MOST_FILLED = 0.65
+"""Up to such a share of the left side that is not 0, it is faster to look for it."""
+SAMPLED = 8
+"""One of so many lines of a matrix is looked at."""
+
+
+class Left(NamedTuple):
+    """The left side of a product: its rows are ``row`` apart and its columns ``step``, one of which is 1."""
+
+    a: Array
+    at: int
+    row: int
+    step: int
+
+
+class Right(NamedTuple):
+    """The right side of a product: its rows are ``row`` apart and its columns ``step``, one of which is 1.
+
+    Unless ``places`` are empty: then these are where the rows begin.
+    """
+
+    b: Array
+    at: int
+    row: int
+    step: int
+    places: Array
+
+
+class Ending(NamedTuple):
+    """What becomes of a product as it is written, see `engine.tiles`; of one that ``is_turned``, the transpose is."""
+
+    start: Array
+    start_at: int
+    floor: float
+    slope: Array
+    slope_at: int
+    totals: Array
+    totals_at: int
+    factor: float
+    is_turned: bool
+
+
+def _nonzero(vector: Vectors, line: Any) -> Any:
+    """The bits of the places where a line of `BITS` numbers is not 0; a NaN is not."""
+    builder, bits = vector.builder, ir.Constant(ir.IntType(64), 0)
+    for begin in range(0, BITS, vector.length):
+        numbers = vector.load(builder.gep(line, [ir.Constant(ir.IntType(64), begin)]), None)
+        are = builder.fcmp_unordered("!=", numbers, vector.zero())
+        found = builder.zext(builder.bitcast(are, ir.IntType(vector.length)), ir.IntType(64))
+        bits = builder.or_(bits, builder.shl(found, ir.Constant(ir.IntType(64), begin)))
+    return bits
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _note_nonzero(typing: Any, lines: Any, at: Any, rows: Any, found: Any, found_at: Any) -> Any:
+    """Note for each of so many lines of `BITS` numbers where they are not 0."""
+    del typing, at, rows, found_at
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lines, at, rows, found, found_at = arguments
+        lines = pointer_to(context, builder, signature.args[0], lines, at)
+        found = pointer_to(context, builder, signature.args[3], found, found_at)
+        vector = Vectors(builder, signature.args[0].dtype)
+        with cgutils.for_range(builder, rows) as loop:
+            line = builder.gep(lines, [builder.mul(loop.index, ir.Constant(ir.IntType(64), BITS))])
+            builder.store(_nonzero(vector, line), builder.gep(found, [loop.index]))
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(lines, i, i, found, i), generate
+
+
+def _add_rows(
+    vectors: int, dtype: Any, builder: Any, lines: Any, found: Any, rows: Any, panel: Any, before: Any, distance: Any, sums: Any
+) -> None:  # fmt: skip
+    """The code of `_add_products` for so many vectors."""
+    vector, integer = Vectors(builder, dtype), ir.IntType(64)
+    none, one, width = (ir.Constant(integer, number) for number in (0, 1, MOST_VECTORS * vector.length))
+    with cgutils.for_range(builder, rows) as loop:
+        line = builder.gep(lines, [builder.mul(loop.index, ir.Constant(integer, BITS))])
+        kept = builder.gep(sums, [builder.mul(loop.index, width)])
+        begin = builder.gep(before, [builder.mul(loop.index, distance)])
+        totals = [cgutils.alloca_once_value(builder, vector.load(vector.after(begin, v), None)) for v in range(vectors)]
+        left = cgutils.alloca_once_value(builder, builder.load(builder.gep(found, [loop.index])))
+        body, end = builder.append_basic_block("body"), builder.append_basic_block("end")
+        builder.cbranch(builder.icmp_unsigned("!=", builder.load(left), none), body, end)
+        builder.position_at_end(body)
+        bits = builder.load(left)
+        place = builder.cttz(bits, ir.Constant(ir.IntType(1), 1))
+        factor = vector.fill(builder.load(builder.gep(line, [place])))
+        row = builder.gep(panel, [builder.mul(place, width)])
+        for v, total in enumerate(totals):
+            part = vector.load(vector.after(row, v), None)
+            builder.store(vector.add_product(factor, part, builder.load(total)), total)
+        after = builder.and_(bits, builder.sub(bits, one))
+        builder.store(after, left)
+        builder.cbranch(builder.icmp_unsigned("!=", after, none), body, end)
+        builder.position_at_end(end)
+        for v, total in enumerate(totals):
+            vector.store(builder.load(total), vector.after(kept, v), None)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_products(
+    typing: Any, lines: Any, lines_at: Any, found: Any, found_at: Any, rows: Any, panel: Any, before: Any, distance: Any,
+    sums: Any, vectors: Any,
+) -> Any:  # fmt: skip
+    """Add the products of lines of `BITS` numbers with a panel's rows to what was ``before``: ``vectors`` of a sum for each line.
+
+    ``found`` says where the lines are not 0. Rows of the sums and of the panel are `MOST_VECTORS` wide; those before are at such a
+    ``distance``.
+    """
+    del typing, lines_at, found_at, rows, distance, vectors
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lines, lines_at, found, found_at, rows, panel, before, distance, sums, vectors = arguments
+        kind, none = signature.args[0], ir.Constant(ir.IntType(64), 0)
+        begins = (lines, lines_at), (panel, none), (before, none), (sums, none)
+        lines, panel, before, sums = (pointer_to(context, builder, kind, x, at) for x, at in begins)
+        found = pointer_to(context, builder, signature.args[2], found, found_at)
+        given = lines, found, rows, panel, before, distance, sums
+        few, many = (
+            apart(builder, f"sparse_{number}_{kind.dtype}", partial(_add_rows, number, kind.dtype), *given)
+            for number in (LEAST_VECTORS, MOST_VECTORS)
+        )
+        are_few = builder.icmp_signed("<=", vectors, ir.Constant(ir.IntType(64), LEAST_VECTORS))
+        builder.call(builder.select(are_few, few, many), given)
+        return context.get_dummy_value()
+
+    i = types.intp
+    return types.void(lines, i, found, i, i, panel, before, i, sums, i), generate
+
+
+@inlined
+def _is_filled(a: Array, at: int, lines: int, length: int, distance: int) -> bool:
+    """Whether more than `MOST_FILLED` of a matrix is not 0, by some of its lines."""
+    filled, seen = 0, 0
+    for i in range(0, lines, SAMPLED):
+        begin = at + i * distance
+        for j in range(begin, begin + length):
+            filled += a[j] != 0.0
+        seen += length
+    return filled > MOST_FILLED * seen
+
+
+@called
+def is_sparse(left: Left, m: int, n: int, k: int) -> bool:
+    """Whether the product of an ``(m, k)`` matrix and a ``(k, n)`` one is made here.
+
+    There is enough of it, and the left one is 0 in so many places that it pays.
+    """
+    itemsize = itemsize_of(left.a)
+    if min(m, k) < LEAST_SIDE or n * itemsize < LEAST_VECTORS * VECTOR_BYTES:
+        return False
+    if VECTOR_BYTES < 32 or k > MOST_DEPTH or is_for_amx(m, n, k, itemsize):
+        return False
+    is_along = left.step == 1
+    lines, length, distance = (m, k, left.row) if is_along else (k, m, left.step)
+    return not _is_filled(left.a, left.at, lines, length, distance)
+
+
+def room(rows: int, widths: tuple[int, ...], itemsize: int) -> tuple[int, int]:
+    """How many numbers a panel and strips take at most in the products of a batch and layers of these widths."""
+    if min(rows, max(widths)) < LEAST_SIDE:
+        return 0, 0
+    return (BITS + 1 + MOST_LINES) * MOST_VECTORS * VECTOR_BYTES // itemsize, COPIED + NOTED_BYTES // itemsize
+
+
+@called
+def _copy_left(left: Left, begin: int, lines: int, distance: int, k: int, out: Array) -> None:
+    """Copy ``lines`` rows of the left side, from row ``begin`` on: `BITS` numbers of each, then the next of each.
+
+    They are at such a ``distance``. After the last number there are 0.
+    """
+    a, row, step = left.a, left.row, left.step
+    length, at = VECTOR_BYTES // itemsize_of(a), left.at + begin * row
+    for p in range(0, k, BITS):
+        part, out_at = min(BITS, k - p), p * distance
+        if step == 1:
+            for i in range(lines):
+                copy(a, at + i * row + p, part, out, out_at + i * BITS)
+        else:
+            for i in range(0, lines, length):
+                for q in range(0, part, length):
+                    place = at + i + (p + q) * step
+                    transpose_block(a, place, step, part - q, lines - i, out, out_at + i * BITS + q, BITS)
+        if part < BITS:
+            for i in range(lines):
+                for q in range(out_at + i * BITS + part, out_at + (i + 1) * BITS):
+                    out[q] = 0.0
+
+
+@called
+def _copy_right(right: Right, p: int, j: int, rows: int, columns: int, panel: Array) -> None:
+    """Copy so many rows, from row ``p`` on, and columns, from ``j`` on, of the right side."""
+    b, width = right.b, MOST_VECTORS * VECTOR_BYTES // itemsize_of(right.b)
+    if right.places.size:
+        for q in range(rows):
+            copy(b, right.at + right.places[p + q] + j, columns, panel, q * width)
+        return
+    at = right.at + p * right.row + j * right.step
+    panel_of(b, at, right.row, right.step, rows, columns, True, panel, MOST_VECTORS)
+
+
+@inlined
+def _finish(
+    sums: Array, lines: int, columns: int, c: Array, c_at: int, c_row: int, ending: Ending, slope_at: int, totals_at: int,
+    summed: int,
+) -> None:  # fmt: skip
+    """Write rows of sums, of which the first ``summed`` are added up, too."""
+    width = MOST_VECTORS * VECTOR_BYTES // itemsize_of(sums)
+    for i in range(lines):
+        line, out = sums[i * width : i * width + columns], c[c_at + i * c_row : c_at + i * c_row + columns]
+        if ending.factor != 0.0:
+            for j in range(columns):
+                out[j] += ending.factor * line[j]
+        elif slope_at >= 0:
+            slope = ending.slope[slope_at + i * c_row : slope_at + i * c_row + columns]
+            for j in range(columns):
+                out[j] = line[j] if slope[j] > 0.0 else 0.0
+            if totals_at >= 0 and i < summed:
+                totals = ending.totals[totals_at : totals_at + columns]
+                for j in range(columns):
+                    totals[j] += out[j]
+        else:
+            for j in range(columns):
+                out[j] = max(line[j], ending.floor)
+
+
+@inlined
+def _finish_turned(
+    panel: Array, sums: Array, lines: int, columns: int, c: Array, c_at: int, c_row: int, factor: float
+) -> None:
+    """Write the columns of sums as rows, by way of the panel, which is not needed any more."""
+    length = VECTOR_BYTES // itemsize_of(sums)
+    width, whole = MOST_VECTORS * length, up(lines, length)
+    for j in range(0, columns, length):
+        for i in range(0, lines, length):
+            transpose_block(sums, i * width + j, width, lines - i, columns - j, panel, i, whole)
+        for q in range(min(length, columns - j)):
+            at = c_at + (j + q) * c_row
+            if factor == 0.0:
+                copy(panel, q * whole, lines, c, at)
+            else:
+                for i in range(lines):
+                    c[at + i] += factor * panel[q * whole + i]
+
+
+@called
+def multiply_sparse(
+    left: Left, right: Right, c: Array, c_at: int, m: int, n: int, k: int, ending: Ending, spare: Array, strips: Array,
+) -> None:  # fmt: skip
+    """`engine.products.multiply` where `is_sparse`.
+
+    Some rows of the left side, and of those a panel, are gone through at once; ``spare`` is for a part of the right side as deep
+    as a number has `BITS`, for what sums begin with, and for them.
+    """
+    length = VECTOR_BYTES // itemsize_of(c)
+    width, depth = MOST_VECTORS * length, up(k, BITS)
+    found = strips[COPIED : COPIED + NOTED_BYTES // itemsize_of(strips)].view(np.int64)
+    panel, first, sums = spare[: BITS * width], spare[BITS * width : (BITS + 1) * width], spare[(BITS + 1) * width :]
+    at_once = min(MOST_LINES, COPIED // depth) // length * length
+    summed = totalled(m, n, k, itemsize_of(c))
+    for i in range(0, m, at_once):
+        lines, distance = min(at_once, m - i), up(min(at_once, m - i), length)
+        _copy_left(left, i, lines, distance, k, strips)
+        _note_nonzero(strips, 0, distance * depth // BITS, found, 0)
+        for j in range(0, n, width):
+            columns = min(width, n - j)
+            vectors = (columns + length - 1) // length
+            first[:columns] = 0.0
+            if ending.start_at >= 0:
+                copy(ending.start, ending.start_at + j, columns, first, 0)
+            for p in range(0, k, BITS):
+                _copy_right(right, p, j, min(BITS, k - p), columns, panel)
+                before, step = (first, 0) if p == 0 else (sums, width)
+                at = p * distance
+                _add_products(strips, at, found, at // BITS, lines, panel, before, step, sums, vectors)
+            if ending.is_turned:
+                _finish_turned(panel, sums, lines, columns, c, c_at + j * m + i, m, ending.factor)
+            else:
+                at = i * n + j
+                _finish(
+                    sums, lines, columns, c, c_at + at, n, ending, ending.slope_at + at if ending.slope_at >= 0 else -1,
+                    ending.totals_at + j if ending.totals_at >= 0 else -1, summed - i,
+                )  # fmt: skip
