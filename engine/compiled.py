@@ -289,7 +289,7 @@ def _turned_weight_gradient(
     )  # fmt: skip
 
 
-@inlined
+@called
 def _weight_gradient_sparse(
     layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, a_prev_row: int, places: Places, rows: int,
     out: Array, out_at: int, factor: float, panel: Array, strips: Array, soon: Soon,
