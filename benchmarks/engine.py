@@ -242,7 +242,8 @@ def _how(results: list[Measured]) -> str:
         f"process; the clock showed {waited:.2f} times as much (other programs on the core).\n\n"
         "A ratio is the peer's time by Descent's in the same round: the median, and the least and the largest. "
         "*Of the products* is the rate of Descent's matrix products as a share of what NumPy reaches on this core with "
-        "the same products and nothing else; for small ones that limit is mostly NumPy's own calls.\n"
+        "the same products and nothing else; for small ones that limit is mostly NumPy's own calls. Descent leaves out of those of "
+        "wide layers what relu made 0, and is counted as if it did not.\n"
     )
 
 
