@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.batches import training_layout
-from engine.cost import PASSES, SECONDS, Speed, epoch_counts, epoch_seconds
+from engine.cost import PASSES, SECONDS, WIDE, WITH_ZEROS, Speed, epoch_counts, epoch_seconds
 from engine.kernels import made_of_tiles
 from engine.network import flops_per_epoch
 from engine.optimizers import OPTIMIZERS
+from engine.sparse import LEAST_SIDE
 from engine.spec import LayerSpec, NetworkSpec, OptimizerSpec, TrainingSpec
 from engine.threads import WORTH_FLOPS, worthwhile_threads
 
@@ -27,11 +28,21 @@ def training(**fields: object) -> TrainingSpec:
 @pytest.mark.parametrize("kernels", ["numpy", "numba"])
 @given(st.lists(st.integers(1, 300), min_size=2, max_size=5), st.integers(1, 500), st.integers(1, 2000))
 def test_the_multiplications_that_are_counted_are_those_of_the_matrix_products(kernels, widths, batch, n_rows):
-    network, wanted = spec(*widths), training(batch_size=min(batch, n_rows), kernels=kernels)
+    network, wanted = spec(*widths, activation="tanh"), training(batch_size=min(batch, n_rows), kernels=kernels)
     n_rows -= n_rows % wanted.batch_size  # every batch is whole
     counts = epoch_counts(network, wanted, n_rows, 0)
     counted = counts.get("product", 0.0) + counts.get("tile_product", 0.0)
     assert counted == flops_per_epoch(network, wanted, n_rows) / 2
+
+
+def test_products_of_wide_layers_with_what_relu_made_0_count_for_less():
+    def share(width: int, activation: str) -> float:
+        network, wanted = spec(100, width, width, 1, activation=activation), training(batch_size=128, kernels="numba")
+        return epoch_counts(network, wanted, 1280, 0)["tile_product"] / (flops_per_epoch(network, wanted, 1280) / 2)
+
+    assert LEAST_SIDE == WIDE
+    assert share(WIDE - 1, "relu") == share(WIDE, "tanh") == 1.0
+    assert WITH_ZEROS < share(WIDE, "relu") < 0.8, "all but the first layer forward, and what has one output"
 
 
 def test_everything_that_is_counted_has_its_time_and_every_optimizer_its_passes():
