@@ -35,7 +35,7 @@ from engine.products import (
     up,
 )
 from engine.shuffle import draw_order
-from engine.sparse import LEAST_SIDE, Ending, Left, Right, is_sparse, multiply_sparse
+from engine.sparse import LEAST_SIDE, MOST_FILLED, Ending, Side, filled, multiply_sparse
 from engine.sparse import room as room_of_sparse
 from engine.tiles import (
     adam_vectors,
@@ -95,10 +95,10 @@ COSTS = {
 }
 """What each loss sums; its share of the sum is the engine's."""
 OPTIMIZERS = {"gradient_descent": GRADIENT_DESCENT, "momentum": MOMENTUM, "adam": ADAM}
-N_PREV, N, W_AT, B_AT, A_AT, DELTA_AT, ACT, IS_TURNED, IS_WIDE = range(9)
+N_PREV, N, W_AT, B_AT, A_AT, ACT, IS_TURNED, IS_WIDE = range(8)
 """Columns of the table of layers.
 
-``B_AT`` is -1 without biases; ``A_AT`` and ``DELTA_AT`` count numbers a row. Only the first layer may be one that
+``B_AT`` is -1 without biases; ``A_AT`` counts numbers a row, of activations and of errors. Only the first layer may be one that
 ``IS_TURNED``: its ``W`` is transposed for as long as a call of `take_steps` lasts, and its rows are read where they are stored.
 Of a layer that ``IS_WIDE`` no side is shorter than `LEAST_SIDE`, nor is a batch: its products may be those of `engine.sparse`.
 """
@@ -134,15 +134,18 @@ def pays_turned(rows: int, n: int, n_prev: int, itemsize: int) -> bool:
 @inlined
 def _weigh_sparse(
     layer: Array, theta: Array, a_prev: Array, a_prev_at: int, a_prev_row: int, z: Array, z_at: int, rows: int,
-    floor: float, panel: Array, strips: Array, soon: Soon,
+    panel: Array, strips: Array, soon: Soon, places: Places,
 ) -> bool:  # fmt: skip
-    """`_weigh` if so many activations are 0 that they are better left out; and whether they are."""
-    n_prev, n, none = layer[N_PREV], layer[N], z.dtype.type(0.0)
-    left = Left(a_prev, a_prev_at, a_prev_row, 1)
-    pays = is_sparse(left, rows, n, n_prev)
+    """`_weigh` or `_weigh_turned` if many activations, or inputs, are 0 and better left out; and whether they are."""
+    n_prev, n, kind, nowhere = layer[N_PREV], layer[N], z.dtype.type, soon.noted[:0]
+    left, right = Side(a_prev, a_prev_at, a_prev_row, 1, nowhere), Side(theta, layer[W_AT], 1, n_prev, nowhere)
+    if layer[IS_TURNED]:
+        left = Side(soon.source, 0, n_prev, 1, places.rows[:rows])
+        right = Side(theta, layer[W_AT], n, 1, nowhere)
+    pays = filled(left, rows, n, n_prev) <= MOST_FILLED
     if pays:
-        right = Right(theta, layer[W_AT], 1, n_prev, soon.noted[:0])
-        ending = Ending(theta, layer[B_AT], floor, theta, -1, theta, -1, none, False)
+        floor = kind(0.0 if layer[ACT] == RELU else -np.inf)
+        ending = Ending(theta, layer[B_AT], floor, theta, -1, theta, -1, kind(0.0), False)
         multiply_sparse(left, right, z, z_at, rows, n, n_prev, ending, panel, strips)
     return pays
 
@@ -173,10 +176,6 @@ def _weigh(
                         a_prev, a_at, a_prev_row, theta, W_at + j * n_prev, z, c_at + j, n, n_prev, m, n - j, theta, start_at,
                         floor,
                     )  # fmt: skip
-        return
-    if layer[IS_WIDE] and _weigh_sparse(
-        layer, theta, a_prev, a_prev_at, a_prev_row, z, z_at, rows, floor, panel, strips, soon
-    ):  # fmt: skip
         return
     multiply(
         a_prev, a_prev_at, a_prev_row, 1, theta, W_at, 1, n_prev, z, z_at, rows, n, n_prev, theta, b_at, floor,
@@ -222,12 +221,13 @@ def _hidden_error_sparse(
 ) -> bool:  # fmt: skip
     """The product of `_hidden_error` if so many errors are 0 that they are better left out; and whether they are."""
     n, n_next, kind = layer[N], after[N], theta.dtype.type
-    left = Left(deltas, after[DELTA_AT] * rows, n_next, 1)
-    pays = is_sparse(left, rows, n, n_next)
+    nowhere = soon.noted[:0]
+    left = Side(deltas, after[A_AT] * rows, n_next, 1, nowhere)
+    pays = filled(left, rows, n, n_next) <= MOST_FILLED
     if pays:
-        right = Right(theta, after[W_AT], n, 1, soon.noted[:0])
+        right = Side(theta, after[W_AT], n, 1, nowhere)
         ending = Ending(theta, -1, kind(-np.inf), activations, slope_at, gradient, totals_at, kind(0.0), False)
-        multiply_sparse(left, right, deltas, layer[DELTA_AT] * rows, rows, n, n_next, ending, panel, strips)
+        multiply_sparse(left, right, deltas, layer[A_AT] * rows, rows, n, n_next, ending, panel, strips)
     return pays
 
 
@@ -238,8 +238,8 @@ def _hidden_error(
 ) -> None:  # fmt: skip
     """(4): ``delta^l = a'(l) (.) ((W^(l+1))^T delta^(l+1))``; ``after`` is layer *l + 1*. And (6), where `_goes_along`."""
     n, n_next, act, b_at = layer[N], after[N], layer[ACT], layer[B_AT]
-    delta_at, delta_next_at, a_at = layer[DELTA_AT] * rows, after[DELTA_AT] * rows, layer[A_AT] * rows
-    slope_at, totals_at = a_at if act == RELU else -1, -1
+    at, delta_next_at = layer[A_AT] * rows, after[A_AT] * rows
+    slope_at, totals_at = at if act == RELU else -1, -1
     if b_at >= 0 and _goes_along(layer, after, rows, itemsize_of(theta)):
         totals_at = b_at
         for j in range(b_at, b_at + n):
@@ -249,16 +249,16 @@ def _hidden_error(
         layer, after, theta, deltas, activations, slope_at, rows, gradient, totals_at, panel, strips, soon
     ):  # fmt: skip
         multiply(
-            deltas, delta_next_at, n_next, 1, theta, after[W_AT], n, 1, deltas, delta_at, rows, n, n_next, theta, -1,
+            deltas, delta_next_at, n_next, 1, theta, after[W_AT], n, 1, deltas, at, rows, n, n_next, theta, -1,
             kind(-np.inf), activations, slope_at, gradient, totals_at, kind(0.0), panel, strips, soon,
         )  # fmt: skip
     if totals_at >= 0:
         for i in range(totalled(rows, n, n_next, itemsize_of(theta)), rows):
             for j in range(n):
-                gradient[b_at + j] += deltas[delta_at + i * n + j]
+                gradient[b_at + j] += deltas[at + i * n + j]
     if act != RELU:
         size = rows * n
-        times_slope(act, activations[a_at : a_at + size], deltas[delta_at : delta_at + size], n)
+        times_slope(act, activations[at : at + size], deltas[at : at + size], n)
 
 
 @inlined
@@ -294,17 +294,26 @@ def _weight_gradient_sparse(
     layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, a_prev_row: int, places: Places, rows: int,
     out: Array, out_at: int, factor: float, panel: Array, strips: Array, soon: Soon,
 ) -> bool:  # fmt: skip
-    """`_weight_gradient` or `_turned_weight_gradient` of all lines if so many errors are 0, and whether they are."""
+    """`_weight_gradient` or `_turned_weight_gradient` of all lines if many errors or activations are 0, and whether they are.
+
+    Those of which more are 0 are the left side; the product or its transpose is wanted.
+    """
     n_prev, n, kind, is_turned = layer[N_PREV], layer[N], out.dtype.type, layer[IS_TURNED] != 0
-    left = Left(deltas, delta_at, 1, n)
-    pays = is_sparse(left, n, n_prev, rows)
-    if pays:
-        right = Right(a_prev, at, a_prev_row, 1, soon.noted[:0])
-        if is_turned:
-            right = Right(soon.source, 0, n_prev, 1, places.rows[:rows])
+    nowhere = soon.noted[:0]
+    x, x_at, x_row, x_places = a_prev, at, a_prev_row, nowhere
+    if is_turned:
+        x, x_at, x_row, x_places = soon.source, 0, n_prev, places.rows[:rows]
+    left, right = Side(deltas, delta_at, 1, n, nowhere), Side(x, x_at, x_row, 1, x_places)
+    m, width, share = n, n_prev, filled(left, n, n_prev, rows)
+    turned_left = Side(x, x_at, 1, x_row, x_places)
+    other_share = filled(turned_left, n_prev, n, rows)
+    if other_share < share:
+        left, right = turned_left, Side(deltas, delta_at, n, 1, nowhere)
+        m, width, share, is_turned = n_prev, n, other_share, not is_turned
+    if share <= MOST_FILLED:
         ending = Ending(out, -1, kind(-np.inf), out, -1, out, -1, factor, is_turned)
-        multiply_sparse(left, right, out, out_at, n, n_prev, rows, ending, panel, strips)
-    return pays
+        multiply_sparse(left, right, out, out_at, m, width, rows, ending, panel, strips)
+    return share <= MOST_FILLED
 
 
 @inlined
@@ -421,7 +430,11 @@ def _forward(
         n, act = layer[N], layer[ACT]
         size, start = rows * n, layer[A_AT] * rows
         out, out_at = (activations, start) if i < last else (z, 0)
-        if layer[IS_TURNED]:
+        if layer[IS_WIDE] and _weigh_sparse(
+            layer, theta, a_prev, at, row, out, out_at, rows, panel, strips, soon, places
+        ):  # fmt: skip
+            pass
+        elif layer[IS_TURNED]:
             _weigh_turned(layer, theta, places, out, out_at, rows, panel, soon)
         else:
             _weigh(layer, theta, a_prev, at, row, out, out_at, rows, panel, strips, soon)
@@ -460,7 +473,7 @@ def _gradients(
     factor = theta.dtype.type(-beta)
     for i in range(len(layers)):
         layer = layers[i]
-        n_prev, n, delta_at, W_at, b_at = layer[N_PREV], layer[N], layer[DELTA_AT] * rows, layer[W_AT], layer[B_AT]
+        n_prev, n, delta_at, W_at, b_at = layer[N_PREV], layer[N], layer[A_AT] * rows, layer[W_AT], layer[B_AT]
         a_prev, at, row = (x, 0, x_row) if i == 0 else (activations, layers[i - 1][A_AT] * rows, n_prev)
         n_lines, length = (n_prev, n) if layer[IS_TURNED] else (n, n_prev)
         out, at_once = theta if beta != 0.0 else gradient, n_lines
@@ -650,7 +663,7 @@ def take_steps(
             _gather(source_x, order, begin + start, rows, n_inputs, x, x_row)
         _gather(source_y, order, begin + start, rows, n, y, n)
         _forward(layers, theta, x, x_row, rows, z, a, activations, panel, strips, soon, places)
-        size, delta_at = rows * n, last[DELTA_AT] * rows
+        size, delta_at = rows * n, last[A_AT] * rows
         z_b, a_b, y_b, delta = z[:size], a[:size], y[:size], deltas[delta_at : delta_at + size]
         total += _cost(cost, z_b, a_b, y_b)
         _measure(task, threshold, a_b, y_b, n, tally)

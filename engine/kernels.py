@@ -104,7 +104,7 @@ def warm(dtype: str) -> None:
     """Compile everything for a dtype, or load it from Numba's cache, so that no run has to wait for it."""
     compiled = _compiled()
     numbers, vector = np.zeros(3), np.zeros((3, 2), dtype)
-    layers = np.array([[1, 1, 0, 1, 0, 0, compiled.LINEAR, False, False]])
+    layers = np.array([[1, 1, 0, 1, 0, compiled.LINEAR, False, False]])
     x, y, z, a, activations, deltas = np.zeros((6, 1), dtype)
     panel, strips = np.zeros((2, 1 << 11), dtype)
     noted, fetches = np.zeros((2, 6), np.int64)
@@ -260,13 +260,13 @@ def _numbers(spec: OptimizerSpec) -> Float[Array, " n"]:
 
 def _table(network: NetworkSpec, compiled: Any, turned: bool, batch_rows: int) -> Array:
     """A row for each layer, with the columns that `engine.compiled` names."""
-    rows, at, a_at, delta_at = [], 0, 0, 0
+    rows, at, a_at = [], 0, 0
     for layer, (n_prev, n) in zip(network.layers, pairwise(network.widths), strict=True):
         b_at, activation = at + n * n_prev if network.bias else -1, compiled.ACTIVATIONS[layer.activation]
         is_wide = min(batch_rows, n, n_prev) >= compiled.LEAST_SIDE
-        rows.append((n_prev, n, at, b_at, a_at, delta_at, activation, turned and at == 0, is_wide))
+        rows.append((n_prev, n, at, b_at, a_at, activation, turned and at == 0, is_wide))
         at += n * (n_prev + network.bias)
-        a_at, delta_at = a_at + n, delta_at + n
+        a_at += n
     return np.array(rows, np.int64)
 
 

@@ -33,26 +33,17 @@ NOTED_BYTES = COPIED // BITS * 8
 """What the bits take that say where these are not 0."""
 MOST_FILLED = 0.65
 """Up to such a share of the left side that is not 0, it is faster to look for it."""
-SAMPLED = 8
-"""One of so many lines of a matrix is looked at."""
+SAMPLES = 8
+"""About so many lines of a matrix are looked at."""
 
 
-class Left(NamedTuple):
-    """The left side of a product: its rows are ``row`` apart and its columns ``step``, one of which is 1."""
+class Side(NamedTuple):
+    """A side of a product: its rows are ``row`` apart and its columns ``step``, one of which is 1.
 
-    a: Array
-    at: int
-    row: int
-    step: int
-
-
-class Right(NamedTuple):
-    """The right side of a product: its rows are ``row`` apart and its columns ``step``, one of which is 1.
-
-    Unless ``places`` are empty: then these are where the rows begin.
+    Unless ``places`` are not empty: then the lines that are whole, rows if ``step`` is 1 and columns else, begin there.
     """
 
-    b: Array
+    x: Array
     at: int
     row: int
     step: int
@@ -165,31 +156,32 @@ def _add_products(
 
 
 @inlined
-def _is_filled(a: Array, at: int, lines: int, length: int, distance: int) -> bool:
-    """Whether more than `MOST_FILLED` of a matrix is not 0, by some of its lines."""
-    filled, seen = 0, 0
-    for i in range(0, lines, SAMPLED):
-        begin = at + i * distance
-        for j in range(begin, begin + length):
-            filled += a[j] != 0.0
-        seen += length
-    return filled > MOST_FILLED * seen
+def _line(side: Side, number: int) -> int:
+    """Where a whole line begins."""
+    if side.places.size:
+        return int(side.at + side.places[number])
+    return side.at + number * (side.row if side.step == 1 else side.step)
 
 
 @called
-def is_sparse(left: Left, m: int, n: int, k: int) -> bool:
-    """Whether the product of an ``(m, k)`` matrix and a ``(k, n)`` one is made here.
+def filled(left: Side, m: int, n: int, k: int) -> float:
+    """How much of an ``(m, k)`` matrix is not 0, by some of its lines: of one that is multiplied by a ``(k, n)`` one.
 
-    There is enough of it, and the left one is 0 in so many places that it pays.
+    All of it, where that product is not to be made here.
     """
-    itemsize = itemsize_of(left.a)
+    itemsize = itemsize_of(left.x)
     if min(m, k) < LEAST_SIDE or n * itemsize < LEAST_VECTORS * VECTOR_BYTES:
-        return False
+        return 1.0
     if VECTOR_BYTES < 32 or k > MOST_DEPTH or is_for_amx(m, n, k, itemsize):
-        return False
-    is_along = left.step == 1
-    lines, length, distance = (m, k, left.row) if is_along else (k, m, left.step)
-    return not _is_filled(left.a, left.at, lines, length, distance)
+        return 1.0
+    lines, length = (m, k) if left.step == 1 else (k, m)
+    found, seen = 0, 0
+    for i in range(0, lines, lines // SAMPLES):
+        begin = _line(left, i)
+        for number in left.x[begin : begin + length]:
+            found += number != 0.0
+        seen += length
+    return found / seen
 
 
 def room(rows: int, widths: tuple[int, ...], itemsize: int) -> tuple[int, int]:
@@ -200,23 +192,26 @@ def room(rows: int, widths: tuple[int, ...], itemsize: int) -> tuple[int, int]:
 
 
 @called
-def _copy_left(left: Left, begin: int, lines: int, distance: int, k: int, out: Array) -> None:
+def _copy_left(left: Side, begin: int, lines: int, distance: int, k: int, out: Array, spare: Array) -> None:
     """Copy ``lines`` rows of the left side, from row ``begin`` on: `BITS` numbers of each, then the next of each.
 
-    They are at such a ``distance``. After the last number there are 0.
+    They are at such a ``distance``. After the last number there are 0. ``spare`` is for as many columns as a vector is long.
     """
-    a, row, step = left.a, left.row, left.step
-    length, at = VECTOR_BYTES // itemsize_of(a), left.at + begin * row
+    x, length = left.x, VECTOR_BYTES // itemsize_of(left.x)
     for p in range(0, k, BITS):
         part, out_at = min(BITS, k - p), p * distance
-        if step == 1:
+        if left.step == 1:
             for i in range(lines):
-                copy(a, at + i * row + p, part, out, out_at + i * BITS)
+                copy(x, _line(left, begin + i) + p, part, out, out_at + i * BITS)
         else:
-            for i in range(0, lines, length):
-                for q in range(0, part, length):
-                    place = at + i + (p + q) * step
-                    transpose_block(a, place, step, part - q, lines - i, out, out_at + i * BITS + q, BITS)
+            for q in range(0, part, length):
+                columns, at, step = x, _line(left, p + q) + begin, left.step
+                if left.places.size:
+                    columns, at, step = spare, 0, MOST_LINES
+                    for r in range(min(length, part - q)):
+                        copy(x, _line(left, p + q + r) + begin, lines, spare, r * MOST_LINES)
+                for i in range(0, lines, length):
+                    transpose_block(columns, at + i, step, part - q, lines - i, out, out_at + i * BITS + q, BITS)
         if part < BITS:
             for i in range(lines):
                 for q in range(out_at + i * BITS + part, out_at + (i + 1) * BITS):
@@ -224,15 +219,15 @@ def _copy_left(left: Left, begin: int, lines: int, distance: int, k: int, out: A
 
 
 @called
-def _copy_right(right: Right, p: int, j: int, rows: int, columns: int, panel: Array) -> None:
+def _copy_right(right: Side, p: int, j: int, rows: int, columns: int, panel: Array) -> None:
     """Copy so many rows, from row ``p`` on, and columns, from ``j`` on, of the right side."""
-    b, width = right.b, MOST_VECTORS * VECTOR_BYTES // itemsize_of(right.b)
     if right.places.size:
+        width = MOST_VECTORS * VECTOR_BYTES // itemsize_of(right.x)
         for q in range(rows):
-            copy(b, right.at + right.places[p + q] + j, columns, panel, q * width)
+            copy(right.x, _line(right, p + q) + j, columns, panel, q * width)
         return
     at = right.at + p * right.row + j * right.step
-    panel_of(b, at, right.row, right.step, rows, columns, True, panel, MOST_VECTORS)
+    panel_of(right.x, at, right.row, right.step, rows, columns, True, panel, MOST_VECTORS)
 
 
 @inlined
@@ -281,9 +276,11 @@ def _finish_turned(
 
 @called
 def multiply_sparse(
-    left: Left, right: Right, c: Array, c_at: int, m: int, n: int, k: int, ending: Ending, spare: Array, strips: Array,
+    left: Side, right: Side, c: Array, c_at: int, m: int, n: int, k: int, ending: Ending, spare: Array, strips: Array,
 ) -> None:  # fmt: skip
-    """`engine.products.multiply` where `is_sparse`.
+    """`engine.products.multiply` of a left side of which at most `MOST_FILLED` is `filled`.
+
+    A right side that has ``places`` has whole rows.
 
     Some rows of the left side, and of those a panel, are gone through at once; ``spare`` is for a part of the right side as deep
     as a number has `BITS`, for what sums begin with, and for them.
@@ -296,7 +293,7 @@ def multiply_sparse(
     summed = totalled(m, n, k, itemsize_of(c))
     for i in range(0, m, at_once):
         lines, distance = min(at_once, m - i), up(min(at_once, m - i), length)
-        _copy_left(left, i, lines, distance, k, strips)
+        _copy_left(left, i, lines, distance, k, strips, sums)
         _note_nonzero(strips, 0, distance * depth // BITS, found, 0)
         for j in range(0, n, width):
             columns = min(width, n - j)

@@ -23,7 +23,7 @@ from engine.products import (
     totalled,
     turn,
 )
-from engine.sparse import COPIED, NOTED_BYTES, Ending, Left, Right, is_sparse, multiply_sparse
+from engine.sparse import COPIED, MOST_FILLED, NOTED_BYTES, Ending, Side, filled, multiply_sparse
 from engine.sparse import room as room_of_sparse
 from engine.vectors import HAS_AMX, TILE_ROWS, VECTOR_BYTES
 
@@ -52,6 +52,11 @@ SMALL_SHAPES = [
 """Too small for AMX, and around a tile; the last goes in parts, though a row of it is less than a vector when it is turned."""
 SPARSE_SHAPES = [(64, 64, 64), (100, 65, 127), (300, 200, 130), (128, 128, 784), (70, 300, 2048), (65, 257, 2000)]
 """Of which one side is not copied at once, or in no whole number of blocks."""
+SPARSE_SIDES = [
+    ("rows", "rows"), ("rows", "turned"), ("rows", "rows, placed"), ("turned", "rows"), ("turned", "turned"),
+    ("turned", "rows, placed"), ("rows, placed", "rows"), ("turned, placed", "rows"),
+]  # fmt: skip
+"""How the left and the right side are stored."""
 GUARDED = 1 << 12
 """So many numbers before and after the product are not to be touched."""
 
@@ -90,18 +95,18 @@ def _multiply_placed(
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _multiply_sparse(
-    a: Array, a_row: int, a_step: int, b: Array, b_at: int, b_row: int, b_step: int, b_rows: Array, c: Array, m: int,
-    n: int, k: int, start: Array, start_at: int, floor: float, slope: Array, slope_at: int, totals: Array,
-    totals_at: int, factor: float, is_turned: bool, panel: Array, strips: Array,
+    a: Array, a_at: int, a_row: int, a_step: int, a_places: Array, b: Array, b_at: int, b_row: int, b_step: int,
+    b_places: Array, c: Array, m: int, n: int, k: int, start: Array, start_at: int, floor: float, slope: Array,
+    slope_at: int, totals: Array, totals_at: int, factor: float, is_turned: bool, panel: Array, strips: Array,
 ) -> None:  # fmt: skip
-    left, right = Left(a, 0, a_row, a_step), Right(b, b_at, b_row, b_step, b_rows)
+    left, right = Side(a, a_at, a_row, a_step, a_places), Side(b, b_at, b_row, b_step, b_places)
     ending = Ending(start, start_at, floor, slope, slope_at, totals, totals_at, factor, is_turned)
     multiply_sparse(left, right, c, 0, m, n, k, ending, panel, strips)
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _is_sparse(a: Array, a_row: int, a_step: int, m: int, n: int, k: int) -> bool:
-    return bool(is_sparse(Left(a, 0, a_row, a_step), m, n, k))
+    return filled(Side(a, 0, a_row, a_step, np.zeros(0, np.int64)), m, n, k) <= MOST_FILLED
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -183,13 +188,24 @@ def _error(
     return float(max(off, (np.abs(got - wanted) / scale).max()))
 
 
-def _with_zeros(shape: tuple[int, ...], filled: float, rng: np.random.Generator) -> Array:
+def _with_zeros(shape: tuple[int, ...], share: float, rng: np.random.Generator) -> Array:
     """Numbers of which such a share is not 0, as relu leaves them."""
-    return np.where(rng.random(shape) < filled, rng.standard_normal(shape, np.float32), np.float32(0.0))
+    return np.where(rng.random(shape) < share, rng.standard_normal(shape, np.float32), np.float32(0.0))
+
+
+def _stored(matrix: Array, how: str) -> tuple[Array, int, int, int, Array]:
+    """What a `Side` is made of, for a matrix that has whole ``rows``, or is ``turned``, or either of them ``placed``."""
+    is_turned = how.startswith("turned")
+    apart, step = (1, len(matrix)) if is_turned else (matrix.shape[1], 1)
+    if "placed" not in how:
+        return _flat(matrix.T if is_turned else matrix), 0, apart, step, np.zeros(0, np.int64)
+    flat, rows, columns = _scattered(matrix, along_rows=not is_turned)
+    places = columns[: matrix.shape[1]] if is_turned else rows[: len(matrix)]
+    return flat, 1, apart, step, places
 
 
 def _error_of_sparse(shape: tuple[int, int, int], left: str, right: str, ending: str) -> float:
-    """`_error` where half of the left side is 0; each side has whole ``rows``, or is the transpose of such a one, or placed."""
+    """`_error` where half of the left side is 0; each side is stored as `_stored` says."""
     (m, n, k), rng = shape, np.random.default_rng(sum(shape))
     a, b = _with_zeros((m, k), 0.5, rng), rng.standard_normal((k, n), np.float32)
     a[0], a[:, 1], a[1, :] = 0.0, 0.0, 1.0
@@ -203,15 +219,10 @@ def _error_of_sparse(shape: tuple[int, int, int], left: str, right: str, ending:
     flat = guarded[GUARDED : GUARDED + m * n]
     flat[:] = (c.T if is_turned else c).reshape(-1)
     added = start, 0 if ending == "floor" else -1, np.float32(0.0 if ending == "floor" else -np.inf)
-    totals, at, places = start.copy(), 0, np.zeros(0, np.int64)
-    stored, b_row, b_step = _flat(b.T if right == "turned" else b), *((1, k) if right == "turned" else (n, 1))
-    if right == "placed":
-        stored, rows, _ = _scattered(b, along_rows=True)
-        at, places = 1, rows[:k]
+    totals = start.copy()
     _multiply_sparse(
-        _flat(a.T if left == "turned" else a), *((1, m) if left == "turned" else (k, 1)), stored, at, b_row, b_step, places,
-        flat, m, n, k, *added, _flat(slope), 0 if ending == "slope" else -1, totals, 0 if ending == "slope" else -1,
-        factor, is_turned, panel, strips,
+        *_stored(a, left), *_stored(b, right), flat, m, n, k, *added, _flat(slope), 0 if ending == "slope" else -1,
+        totals, 0 if ending == "slope" else -1, factor, is_turned, panel, strips,
     )  # fmt: skip
     assert (np.delete(guarded, np.s_[GUARDED : GUARDED + m * n]) == 7.0).all(), f"{shape} {ending}: written beyond"
     assert all(np.isnan(one[size:]).all() for one, size in zip((panel, strips), sizes, strict=True)), shape
@@ -233,10 +244,10 @@ def _error_of_sparse(shape: tuple[int, int, int], left: str, right: str, ending:
 def _sparse_by_filling() -> dict[str, bool]:
     """Whether what is filled so far is multiplied as what has zeros is; both ways that it may be stored, and what is too small."""
     rng, found = np.random.default_rng(5), {}
-    for filled in (0.0, 0.5, 0.8, 1.0):
-        a = _with_zeros((128, 256), filled, rng)
-        found[f"rows {filled}"] = _is_sparse(_flat(a), 256, 1, 128, 100, 256)
-        found[f"columns {filled}"] = _is_sparse(_flat(a.T), 1, 128, 128, 100, 256)
+    for share in (0.0, 0.5, 0.8, 1.0):
+        a = _with_zeros((128, 256), share, rng)
+        found[f"rows {share}"] = _is_sparse(_flat(a), 256, 1, 128, 100, 256)
+        found[f"columns {share}"] = _is_sparse(_flat(a.T), 1, 128, 128, 100, 256)
     none = _flat(np.zeros((128, 4096), np.float32))
     for name, shape in {
         "short": (128, 100, 63),
@@ -276,10 +287,9 @@ def main() -> None:
             for ending in ("plain", "floor", "added"):
                 errors[f"placed {shape} {turned} {ending}"] = _error(shape, (turned, False), ending, placed=True)
     for shape in SPARSE_SHAPES:
-        for left in ("rows", "turned"):
-            for right in ("rows", "turned", "placed"):
-                for ending in ("plain", "floor", "slope", "added", "turned", "turned, added"):
-                    errors[f"sparse {shape} {left} {right} {ending}"] = _error_of_sparse(shape, left, right, ending)
+        for left, right in SPARSE_SIDES:
+            for ending in ("plain", "floor", "slope", "added", "turned", "turned, added"):
+                errors[f"sparse {shape} {left} {right} {ending}"] = _error_of_sparse(shape, left, right, ending)
     edges = 1, 2, 7, 15, 16, 17, 33, 100
     found = {
         "has_amx": HAS_AMX,

@@ -132,12 +132,14 @@ def test_compiled_steps_are_the_plain_ones_for_matrices_that_are_copied_in_parts
 @pytest.mark.usefixtures("turned")
 @pytest.mark.parametrize("dtype", CLOSE)
 @pytest.mark.parametrize("optimizer", COVERED_OPTIMIZERS)
-def test_steps_that_leave_zeros_out_are_the_plain_ones_and_those_with_them(monkeypatch, dtype, optimizer):
+@pytest.mark.parametrize("filled", [1.0, 0.2], ids=["full_inputs", "inputs_with_zeros"])
+def test_steps_that_leave_zeros_out_are_the_plain_ones_and_those_with_them(monkeypatch, dtype, optimizer, filled):
     """Those with them to the last bit, where a sum is not made in parts: it has the same products in the same order.
 
     But the biases' gradients are summed in another order.
     """
     widths, data = (97, 133, 70, 66, 3), rows(3 * 83 + 65, 97, 3, dtype=dtype)
+    data.x[np.random.default_rng(8).random(data.x.shape) > filled] = 0.0
     parameters = {"eps": 1e-3} if optimizer == "adam" else {}
     spec = training(
         optimizer=optimizer, parameters=parameters, epochs=2, batch_size=83, dtype=dtype, learning_rate=1e-3
