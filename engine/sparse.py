@@ -65,7 +65,7 @@ class Ending(NamedTuple):
 
 
 def _nonzero(vector: Vectors, line: Any) -> Any:
-    """The bits of the places where a line of `BITS` numbers is not 0; a NaN is not."""
+    """The bits of the places where a line of `BITS` numbers is not 0; a NaN is not 0."""
     builder, bits = vector.builder, ir.Constant(ir.IntType(64), 0)
     for begin in range(0, BITS, vector.length):
         numbers = vector.load(builder.gep(line, [ir.Constant(ir.IntType(64), begin)]), None)
@@ -76,22 +76,22 @@ def _nonzero(vector: Vectors, line: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _note_nonzero(typing: Any, lines: Any, at: Any, rows: Any, found: Any, found_at: Any) -> Any:
+def _note_nonzero(typing: Any, lines: Any, rows: Any, found: Any) -> Any:
     """Note for each of so many lines of `BITS` numbers where they are not 0."""
-    del typing, at, rows, found_at
+    del typing, rows
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        lines, at, rows, found, found_at = arguments
-        lines = pointer_to(context, builder, signature.args[0], lines, at)
-        found = pointer_to(context, builder, signature.args[3], found, found_at)
+        lines, rows, found = arguments
+        none = ir.Constant(ir.IntType(64), 0)
+        lines = pointer_to(context, builder, signature.args[0], lines, none)
+        found = pointer_to(context, builder, signature.args[2], found, none)
         vector = Vectors(builder, signature.args[0].dtype)
         with cgutils.for_range(builder, rows) as loop:
             line = builder.gep(lines, [builder.mul(loop.index, ir.Constant(ir.IntType(64), BITS))])
             builder.store(_nonzero(vector, line), builder.gep(found, [loop.index]))
         return context.get_dummy_value()
 
-    i = types.intp
-    return types.void(lines, i, i, found, i), generate
+    return types.void(lines, types.intp, found), generate
 
 
 def _add_rows(
@@ -280,8 +280,7 @@ def multiply_sparse(
 ) -> None:  # fmt: skip
     """`engine.products.multiply` of a left side of which at most `MOST_FILLED` is `filled`.
 
-    A right side that has ``places`` has whole rows.
-
+    A right side with ``places`` has whole rows.
     Some rows of the left side, and of those a panel, are gone through at once; ``spare`` is for a part of the right side as deep
     as a number has `BITS`, for what sums begin with, and for them.
     """
@@ -294,7 +293,7 @@ def multiply_sparse(
     for i in range(0, m, at_once):
         lines, distance = min(at_once, m - i), up(min(at_once, m - i), length)
         _copy_left(left, i, lines, distance, k, strips, sums)
-        _note_nonzero(strips, 0, distance * depth // BITS, found, 0)
+        _note_nonzero(strips, distance * depth // BITS, found)
         for j in range(0, n, width):
             columns = min(width, n - j)
             vectors = (columns + length - 1) // length
