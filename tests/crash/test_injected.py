@@ -1,6 +1,7 @@
 """Below the process: the kernel kills a training process at a system call, or answers it EIO or ENOSPC."""
 
 import sys
+from itertools import islice
 
 import pytest
 
@@ -8,7 +9,7 @@ from tests.crash.injected import Nursery, Point, Tried, numbered, sample, strike
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-CI_FAULTS = 66
+CI_FAULTS, MUST_HAPPEN = 66, 50
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +20,16 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Tried:
 
 def test_no_fault_at_a_system_call_changes_a_bit(tried: Tried) -> None:
     """A sample, with every call that is made rarely; `make torture-faults` tries them all."""
-    chosen = sample(tried.points(), CI_FAULTS, seed=1)
+    points = iter(sample(tried.points(), len(tried.points()), seed=1))
+    chosen = list(islice(points, CI_FAULTS))
     assert {point.call for point in chosen} >= {"pwrite64", "write", "fsync", "fdatasync", "rename", "openat"}
     found = list(strike_all(tried, chosen))
+    # One that asks for a later call than this time's run made does not happen: how many are made is a matter of time.
+    while (missing := MUST_HAPPEN - sum(one.happened for one in found)) > 0 and (more := list(islice(points, missing))):
+        found += strike_all(tried, more)
     assert [one for one in found if one.wrong] == []
-    happened = sum(one.happened for one in found)
-    sys.stdout.write(f"{happened} faults of {len(found)} happened, 0 violations\n")
-    # Those that ask for a later call than this time's run made do not happen.
-    assert happened >= 50
+    assert missing <= 0
+    sys.stdout.write(f"{MUST_HAPPEN - missing} faults of {len(found)} happened, 0 violations\n")
 
 
 def test_a_disk_that_only_answers_with_errors_ends_the_job_by_name(tried: Tried) -> None:
