@@ -16,11 +16,10 @@ from app.queue.tickets import read
 from app.settings import settings
 from app.store.blobs_by_url import open_blobs
 from app.store.session import Database
-from app.worker.parts import NeedsThreads, Parts
+from app.worker.parts import NEEDS_THREADS, NeedsThreads, Parts
 from app.worker.run import run
 from app.worker.warm import warm_all
 
-NEEDS_THREADS = "needs_threads"
 # A training takes every core for as long as it lasts, and whoever asks the API how it goes waits for a moment of one.
 NICER = 5
 # Not 1: that is how the matrix library ends a process that gets no memory.

@@ -10,9 +10,8 @@ import threading
 from collections.abc import Callable
 
 from app.queue.runner import HandBack
-from app.worker.child import NEEDS_THREADS
 from app.worker.memory import kills
-from app.worker.parts import Outcome
+from app.worker.parts import NEEDS_THREADS, Outcome
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 

@@ -7,6 +7,9 @@ from enum import StrEnum
 from app.store.blobs import Blobs
 from app.store.session import Database
 
+NEEDS_THREADS = "needs_threads"
+"""What a training process answers, with the number, where it could not take a job for `NeedsThreads`."""
+
 
 class Outcome(StrEnum):
     """How a run ended, for the worker."""
