@@ -1,10 +1,9 @@
 """Element-wise parts of machine code: the activations and their slopes. LLVM makes vectors of these loops by itself."""
 
-import math
-
 import numpy as np
 
 from engine.arrays import Array
+from engine.curves import exp_of, sigmoid_of, tanh_of
 from engine.jit import inlined
 from engine.vectors import itemsize_of
 
@@ -72,21 +71,6 @@ def _log(x: float, short: bool) -> float:
 
 
 @inlined
-def _sigmoid(z: Array, a: Array) -> None:
-    for i in range(z.size):
-        scale, rest = _exp_less_1(-np.float64(z[i]), itemsize_of(a) == 4)
-        a[i] = 1.0 / (1.0 + (scale + rest))
-
-
-@inlined
-def _tanh(z: Array, a: Array) -> None:
-    for i in range(z.size):
-        scale, rest = _exp_less_1(-2.0 * abs(np.float64(z[i])), itemsize_of(a) == 4)
-        less_1 = rest + (scale - 1.0)
-        a[i] = math.copysign(less_1 / (2.0 + less_1), z[i])
-
-
-@inlined
 def _softmax(z: Array, a: Array, n: int, scratch: Array) -> None:
     """As `engine.activations`: the rows of ``z`` are left as the logarithms of those of ``a``."""
     rows = z.size // n
@@ -98,9 +82,7 @@ def _softmax(z: Array, a: Array, n: int, scratch: Array) -> None:
             largest = z[row * n + j] if z[row * n + j] > largest else largest
         for j in range(n):
             z[row * n + j] -= largest
-    for i in range(z.size):
-        scale, rest = _exp_less_1(np.float64(z[i]), itemsize_of(a) == 4)
-        a[i] = scale + rest
+    exp_of(z, a)
     for row in range(rows):
         total = 0.0
         for j in range(n):
@@ -138,9 +120,9 @@ def activate(act: int, z: Array, a: Array, n: int, scratch: Array) -> None:
     A product's floor has seen to relu already.
     """
     if act == SIGMOID:
-        _sigmoid(z, a)
+        sigmoid_of(z, a)
     elif act == TANH:
-        _tanh(z, a)
+        tanh_of(z, a)
     elif act == SOFTMAX and n == 2:
         _softmax_of_two(z, a)
     elif act == SOFTMAX:

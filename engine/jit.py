@@ -22,8 +22,8 @@ from engine.vectors import HAS_AMX
 F = TypeVar("F", bound=Callable[..., Any])
 
 SOURCES = (
-    "vectors.py", "jit.py", "tiles.py", "amx.py", "products.py", "sparse.py", "elementwise.py", "pcg.py", "shuffle.py",
-    "compiled.py",
+    "vectors.py", "jit.py", "tiles.py", "amx.py", "products.py", "sparse.py", "curves.py", "elementwise.py", "pcg.py",
+    "shuffle.py", "compiled.py",
 )  # fmt: skip
 """The files that all machine code is made from."""
 

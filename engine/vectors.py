@@ -86,6 +86,11 @@ class Vectors:
         function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.{name}")
         return self.builder.call(function, arguments)
 
+    @property
+    def is_short(self) -> bool:
+        """Whether the numbers are of single precision."""
+        return self._itemsize == 4
+
     def _places(self, places: list[int]) -> Any:
         return ir.Constant(ir.VectorType(ir.IntType(32), self.length), places)
 
@@ -199,6 +204,36 @@ class Vectors:
             size //= 2
         return x
 
+    def _whole_type(self) -> Any:
+        return ir.VectorType(ir.IntType(8 * self._itemsize), self.length)
+
+    def whole(self, number: int) -> Any:
+        """The whole number in every place."""
+        return ir.Constant(self._whole_type(), [number] * self.length)
+
+    def bits(self, x: Any) -> Any:
+        """The bits of the numbers, as whole ones."""
+        return self.builder.bitcast(x, self._whole_type())
+
+    def from_bits(self, bits: Any) -> Any:
+        """The numbers that have these bits."""
+        return self.builder.bitcast(bits, self._type)
+
+    def magnitude(self, x: Any) -> Any:
+        """``|x|``."""
+        return self._call(f"fabs.{self._name}", self._type, x)
+
+    def signed(self, x: Any, y: Any) -> Any:
+        """``|x|`` with the sign of ``y``."""
+        return self._call(f"copysign.{self._name}", self._type, x, y)
+
+    def within(self, least: float, most: float, x: Any) -> Any:
+        """``x``, or the bound that it is beyond; a NaN is neither smaller nor larger, and stays."""
+        for comparison, bound in (("<", least), (">", most)):
+            limit = self.constant(bound)
+            x = self.builder.select(self.builder.fcmp_ordered(comparison, x, limit), limit, x)
+        return x
+
     def where_positive(self, x: Any, y: Any) -> Any:
         """``y`` where ``x`` is positive, and 0 elsewhere. Of a NaN or a -0 it may be either.
 
@@ -207,12 +242,10 @@ class Vectors:
         builder = self.builder
         if VECTOR_BYTES < 64:
             return builder.select(builder.fcmp_ordered(">", x, self.zero()), y, self.zero())
-        kind = ir.VectorType(ir.IntType(8 * self._itemsize), self.length)
-        sign = ir.Constant(kind, [8 * self._itemsize - 1] * self.length)
-        below = builder.sub(ir.Constant(kind, [0] * self.length), builder.bitcast(x, kind))
+        below = builder.sub(self.whole(0), self.bits(x))
         # LLVM would make a comparison of it again.
-        positive = unrelated(builder, builder.ashr(below, sign))
-        return builder.bitcast(builder.and_(positive, builder.bitcast(y, kind)), self._type)
+        positive = unrelated(builder, builder.ashr(below, self.whole(8 * self._itemsize - 1)))
+        return self.from_bits(builder.and_(positive, self.bits(y)))
 
     def over(self, count: Any, act: Callable[[Any, Mask | None], None]) -> None:
         """Do ``act(place, mask)`` for each vector of ``count`` numbers; only the last one has a mask."""
@@ -239,10 +272,7 @@ class Vectors:
         if ROOTS_ASIDE or not self._estimates():
             return self._call(f"sqrt.{self._name}", self._type, x)
         builder = self.builder
-        # Within the normal numbers; a NaN is neither smaller nor larger, and stays.
-        for comparison, bound in (("<", 1.2e-38), (">", 3.4e38)):
-            limit = self.constant(bound)
-            x = builder.select(builder.fcmp_ordered(comparison, x, limit), limit, x)
+        x = self.within(1.2e-38, 3.4e38, x)  # the normal numbers
         guess = self._estimate("rsqrt", x)
         root = builder.fmul(x, guess)
         error = self.add_product(builder.fneg(root), guess, self.constant(1.0))

@@ -77,8 +77,8 @@ def test_large_products_are_made_by_amx_where_it_is_and_by_tiles_where_it_is_not
 def test_steps_on_a_machine_of_narrower_vectors_are_the_plain_ones(without: str) -> None:
     """Vectors as wide as most machines have them, and as all have them; each compiles anew."""
     assert _found(without)["vector_bytes"] <= 32
-    same = "widths_around or copied_in_parts or up_to_rounding or leave_zeros_out or zeros_are_left_out"
+    same = "widths_around or copied_in_parts or up_to_rounding or leave_zeros_out or zeros_are_left_out or test_curves"
     options = "-q", "-n", "0", "--timeout", "600", "-p", "no:cacheprovider", "-k", same
-    said = _run(without, ["pytest", *options, "tests/engine/test_kernels.py"])
+    said = _run(without, ["pytest", *options, "tests/engine/test_kernels.py", "tests/engine/test_curves.py"])
     assert " passed" in said
     assert "failed" not in said
