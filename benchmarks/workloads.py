@@ -67,6 +67,9 @@ WORKLOADS = (
     Workload((784, 30, 10), "sigmoid", 10, "gradient_descent", 10_000, 0.1, 1.5),
     Workload((784, 128, 10), "relu", 128, "adam", 12_800, 1e-3, 1.2),
     Workload((784, 1024, 1024, 10), "relu", 512, "adam", 5_120, 1e-3, 1.0),
+    # What an activation takes that is more than a comparison.
+    Workload((8, 64, 32, 1), "tanh", 32, "adam", 20_000, 1e-3, 1.0),
+    Workload((30, 64, 32, 2), "tanh", 256, "adam", 12_800, 1e-3, 1.0),
 )
 
 
