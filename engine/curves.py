@@ -14,8 +14,9 @@ from engine.vectors import Mask, Vectors, pointer_to
 class _Precision(NamedTuple):
     """How ``exp`` is made of numbers of one size.
 
-    ``log 2`` is the sum of ``log_2``, of which the first times a whole number is exact, as far as ``farthest``. ``magic``, added
-    to a number, leaves no places behind the point, and the number of the whole ones in its last bits.
+    ``log 2`` is the sum of ``log_2`` (Cody and Waite's two parts), of which the first times a whole number is exact, as far as
+    ``farthest``. ``magic``, added to a number, leaves no places behind the point, and the number of the whole ones in its
+    last bits.
     """
 
     farthest: float
