@@ -12,12 +12,11 @@ ACTIVATIONS = {"linear": LINEAR, "sigmoid": SIGMOID, "tanh": TANH, "relu": RELU,
 
 
 @inlined
-def _exp_less_1(x: float, short: bool) -> tuple[float, float]:
-    """``exp(x) = scale + rest``, and ``rest + (scale - 1)`` is ``exp(x) - 1``, exact near 0 too; in float64, without a branch.
+def _exp(x: float, short: bool) -> float:
+    """The exponential of one number; in float64, without a branch. `engine.curves` has it for whole vectors.
 
     ``x = n log 2 + r``, with ``n`` rounded to the last places of a number so large that it has no others. With ``short`` it
-    is off by 2e-10, less than single precision shows. For rows of two, whose places are apart;
-    `engine.curves` has it for whole vectors.
+    is off by 2e-10, less than single precision shows.
     """
     x = -708.0 if x < -708.0 else x
     x = 708.0 if x > 708.0 else x
@@ -40,7 +39,7 @@ def _exp_less_1(x: float, short: bool) -> tuple[float, float]:
     series = series * r + 0.5
     series = series * r + 1.0
     scale = np.int64((shifted.view(np.int64) << 52) + 0x3FF0000000000000).view(np.float64)
-    return scale, scale * (series * r)
+    return scale + scale * (series * r)
 
 
 @inlined
@@ -106,8 +105,7 @@ def _softmax_of_two(z: Array, a: Array) -> None:
         # A NaN, or an infinity that is the larger, is a NaN in the sum of both, and so in both answers.
         largest = second if second > first else first
         first, second = first - largest, second - largest
-        scale, rest = _exp_less_1(first + second, itemsize_of(a) == 4)
-        smaller = scale + rest
+        smaller = _exp(first + second, itemsize_of(a) == 4)
         share, log_total = 1.0 / (1.0 + smaller), _log(1.0 + smaller, itemsize_of(a) == 4)
         z[2 * row], z[2 * row + 1] = first - log_total, second - log_total
         a[2 * row] = share if first == 0.0 else smaller * share

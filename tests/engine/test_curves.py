@@ -14,7 +14,7 @@ EXACT = {
 FARTHEST = {"float32": 87.0, "float64": 708.0}
 
 
-@pytest.fixture(params=EXACT)
+@pytest.fixture(scope="module", params=EXACT)
 def curve(request):
     of, exact = EXACT[request.param]
     return njit(lambda z, a: of(z, a)), exact
