@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ class Recording:
             raise CannotTrace("strace recorded nothing (is ptrace forbidden in this container?)")
         self.told.sort(key=lambda one: one.at)
         self.outcomes = {one.id: outcome(self.root, one.id) for one in self.told if one.what == "job"}
-        self.tables = {path.parent.name: path.read_bytes() for path in self.root.glob("blobs/datasets/*/table.arrow")}
+        self.tables = {path.name: _sha256s(path, "table.arrow") for path in self.root.glob("blobs/datasets/*")}
 
     def disk(self, ignores: Callable[[str], bool] = lambda _: False) -> Disk:
         """Give the disk as it was before."""
@@ -192,15 +192,17 @@ def violations(
                 folder = Path(name)
                 disk.build(folder, None if chosen.index(number) % 2 else chance)
                 try:
-                    _look_through(recording, folder, [one for one in recording.told if one.at < at])
+                    lacks = list(_lacks(recording, folder, [one for one in recording.told if one.at < at]))
                     if nursery is not None and number in to_resume:
                         _resume(recording, folder, nursery)
                 except (AssertionError, sqlite3.Error, OSError) as error:
-                    wrong.append(f"after {number} changes: {type(error).__name__}: {error}")
+                    lacks = [f"{type(error).__name__}: {error}"]
+                if lacks:
+                    wrong.append(f"after {number} changes: {'; '.join(lacks)}")
     return wrong
 
 
-def _look_through(recording: Recording, folder: Path, told: list[Acknowledged]) -> None:
+def _lacks(recording: Recording, folder: Path, told: list[Acknowledged]) -> Iterator[str]:
     """See that the database is sound, that all that clients were told is there, and that every file named is whole."""
     with contextlib.closing(sqlite3.connect(folder / "descent.db")) as connection:
         (intact,) = connection.execute("PRAGMA integrity_check").fetchone()
@@ -212,17 +214,21 @@ def _look_through(recording: Recording, folder: Path, told: list[Acknowledged]) 
         models = connection.execute("SELECT id, versions FROM models").fetchall()
         queued = {row[0] for row in connection.execute("SELECT workflow_uuid FROM workflow_status")}
     for one in told:
-        known = datasets if one.what == "dataset" else statuses
-        assert one.id in known, f"the {one.what} {one.id} is lost"
-        assert one.what == "dataset" or one.id in queued, f"nobody will run {one.id}"
-        assert one.what != "succeeded" or statuses[one.id] == "succeeded", f"the end of {one.id} is lost"
+        if one.id not in (datasets if one.what == "dataset" else statuses):
+            yield f"the {one.what} {one.id} is lost"
+        elif one.what != "dataset" and one.id not in queued:
+            yield f"nobody will run {one.id}"
+        elif one.what == "succeeded" and statuses[one.id] != "succeeded":
+            yield f"the end of {one.id} is lost"
     for dataset_id, sha256 in datasets.items():
-        assert _sha256(folder / "blobs/content" / sha256) == sha256, f"the bytes of {dataset_id}"
-        table = folder / "blobs/datasets" / dataset_id / "table.arrow"
-        assert table.read_bytes() == recording.tables[dataset_id], f"the table of {dataset_id}"
+        if _sha256s(folder / "blobs/content", sha256) != {sha256}:
+            yield f"the bytes of {dataset_id} are not whole"
+        if _sha256s(folder / "blobs/datasets" / dataset_id, "table.arrow") != recording.tables[dataset_id]:
+            yield f"the table of {dataset_id} is not whole"
     for model_id, versions in models:
-        stored = {_sha256(path) for path in (folder / "blobs/models" / model_id).iterdir()}
-        assert {version["sha256"] for version in json.loads(versions).values()} <= stored, f"the weights of {model_id}"
+        named = {version["sha256"] for version in json.loads(versions).values()}
+        if not named <= _sha256s(folder / "blobs/models" / model_id, "*"):
+            yield f"the weights of {model_id} are not whole"
 
 
 def _resume(recording: Recording, folder: Path, nursery: Nursery) -> None:
@@ -242,8 +248,9 @@ def _is_set_up(connection: sqlite3.Connection) -> bool:
     return names >= {"jobs", "models", "initial_weights", "workflow_status"}
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _sha256s(folder: Path, pattern: str) -> set[str]:
+    """Give the hashes of the files that are there."""
+    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob(pattern)}
 
 
 def main() -> int:

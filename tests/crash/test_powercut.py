@@ -34,7 +34,7 @@ def test_without_syncs_of_files_or_of_folders_what_rows_name_is_lost(recording: 
     blobs = str(recording.root / "blobs")
     for ignores in (lambda path: path.startswith(f"{blobs}/parts/"), lambda path: path.startswith(f"{blobs}/models")):
         wrong = violations(recording, CI_CUTS, seed=1, ignores=ignores)
-        assert any("the weights of" in one or "No such file" in one for one in wrong)
+        assert sum("the weights of" in one for one in wrong) > 10
 
 
 def call(name: str, *arguments: str | bytes, at: float, took_s: float = 0.0, result: int = 0) -> Call:
