@@ -145,9 +145,7 @@ def _columns_at_once(columns: int, itemsize: int) -> int:
 @inlined
 def _height(rows: int) -> int:
     """The rows of the next low tile where so many are left below the others."""
-    if rows <= LOW_ROWS[0]:
-        return LOW_ROWS[0]
-    return LOW_ROWS[-1] if LOW_ROWS[1] < rows <= LOW_ROWS[-1] else LOW_ROWS[1]
+    return LOW_ROWS[0] if rows <= LOW_ROWS[0] else LOW_ROWS[1]
 
 
 @inlined

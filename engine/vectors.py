@@ -31,10 +31,10 @@ FEATURES = _features()
 VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 HAS_AMX = bool(FEATURES.get("amx-tile") and FEATURES.get("amx-bf16") and VECTOR_BYTES == 64 and _amx_is_permitted())
 """Whether this process multiplies large float32 matrices by `engine.amx`."""
-TILE_ROWS = 6 if VECTOR_BYTES == 32 else 8
+TILE_ROWS = 6
 """With `TILE_VECTORS`, as many sums as the registers hold: there are 16 of 32 bytes, and 32 of the others."""
-TILE_VECTORS = 2 if VECTOR_BYTES == 32 else 3
-LOW_ROWS = (2, 4, 6) if TILE_ROWS == 8 else (2, 4)
+TILE_VECTORS = 2 if VECTOR_BYTES == 32 else 4
+LOW_ROWS = 2, 4
 """The rows of the tiles that are for what is left below those."""
 VECTORS_AHEAD = 3
 """So much of rows that may be anywhere is fetched before the tile that begins with them; a machine goes on by itself."""
