@@ -21,6 +21,7 @@ from engine.products import (
     WIDTH,
     Places,
     Soon,
+    are_copied,
     fetch_nothing,
     fetches_size,
     goes_in_parts,
@@ -28,6 +29,7 @@ from engine.products import (
     is_large,
     lines_at_once,
     multiply,
+    multiply_columns,
     multiply_placed,
     room,
     totalled,
@@ -35,7 +37,8 @@ from engine.products import (
     up,
 )
 from engine.shuffle import draw_order
-from engine.sparse import LEAST_SIDE, MOST_FILLED, Ending, Side, filled, multiply_sparse
+from engine.sparse import LEAST_SIDE, MOST_FILLED, MOST_FILLED_TURNED, Ending, Side, filled, multiply_sparse, transposed
+from engine.sparse import lines_at_once as sparse_lines_at_once
 from engine.sparse import room as room_of_sparse
 from engine.tiles import (
     adam_vectors,
@@ -85,6 +88,7 @@ __all__ = [
 
 GRADIENT_DESCENT, MOMENTUM, ADAM = range(3)
 SQUARES, BINARY_CROSS_ENTROPY, CROSS_ENTROPY = range(3)
+NEITHER, ERRORS, INPUTS = range(3)
 NOTHING, CLASSES, NUMBERS = range(3)
 """What is measured beside the loss."""
 COSTS = {
@@ -146,7 +150,7 @@ def _weigh_sparse(
     if pays:
         floor = kind(0.0 if layer[ACT] == RELU else -np.inf)
         ending = Ending(theta, layer[B_AT], floor, theta, -1, theta, -1, kind(0.0), False)
-        multiply_sparse(left, right, z, z_at, rows, n, n_prev, ending, panel, strips)
+        multiply_sparse(left, right, z, z_at, rows, n, n_prev, ending, False, panel, strips)
     return pays
 
 
@@ -227,7 +231,7 @@ def _hidden_error_sparse(
     if pays:
         right = Side(theta, after[W_AT], n, 1, nowhere)
         ending = Ending(theta, -1, kind(-np.inf), activations, slope_at, gradient, totals_at, kind(0.0), False)
-        multiply_sparse(left, right, deltas, layer[A_AT] * rows, rows, n, n_next, ending, panel, strips)
+        multiply_sparse(left, right, deltas, layer[A_AT] * rows, rows, n, n_next, ending, False, panel, strips)
     return pays
 
 
@@ -280,40 +284,63 @@ def _weight_gradient(
 @inlined
 def _turned_weight_gradient(
     layer: Array, deltas: Array, delta_at: int, places: Places, rows: int, first: int, lines: int, out: Array,
-    out_at: int, factor: float, panel: Array, soon: Soon,
+    out_at: int, factor: float, panel: Array, strips: Array, soon: Soon,
 ) -> None:  # fmt: skip
     """`_weight_gradient` where ``W`` is transposed, and the rows are where they are stored."""
+    n = layer[N]
+    if are_copied(n, rows, itemsize_of(out)):
+        multiply_columns(
+            soon.source, first, places.rows, deltas, delta_at, out, out_at, lines, n, rows, factor, panel, strips, soon
+        )  # fmt: skip
+        return
     multiply_placed(
-        soon.source, first, Places(places.columns, places.rows), deltas, delta_at, out, out_at, lines, layer[N], rows,
-        out, -1, out.dtype.type(-np.inf), factor, panel, soon,
+        soon.source, first, Places(places.columns, places.rows), deltas, delta_at, out, out_at, lines, n, rows, out, -1,
+        out.dtype.type(-np.inf), factor, panel, soon,
     )  # fmt: skip
+
+
+@inlined
+def _inputs(layer: Array, a_prev: Array, at: int, a_prev_row: int, rows: int, soon: Soon, places: Places) -> Side:
+    """What a layer is given, row by row."""
+    if layer[IS_TURNED]:
+        return Side(soon.source, 0, layer[N_PREV], 1, places.rows[:rows])
+    return Side(a_prev, at, a_prev_row, 1, soon.noted[:0])
+
+
+@called
+def _side_with_zeros(
+    layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, a_prev_row: int, rows: int, soon: Soon,
+    places: Places,
+) -> int:  # fmt: skip
+    """Which side of (5) has so many zeros that they are better left out, or more than the other: `ERRORS`, `INPUTS`, `NEITHER`."""
+    n_prev, n, errors = layer[N_PREV], layer[N], Side(deltas, delta_at, 1, layer[N], soon.noted[:0])
+    inputs = transposed(_inputs(layer, a_prev, at, a_prev_row, rows, soon, places))
+    of_errors, of_inputs = filled(errors, n, n_prev, rows), filled(inputs, n_prev, n, rows)
+    if of_inputs <= min(of_errors, MOST_FILLED):
+        return INPUTS
+    return ERRORS if of_errors <= (MOST_FILLED_TURNED if layer[IS_TURNED] else MOST_FILLED) else NEITHER
 
 
 @called
 def _weight_gradient_sparse(
-    layer: Array, deltas: Array, delta_at: int, a_prev: Array, at: int, a_prev_row: int, places: Places, rows: int,
-    out: Array, out_at: int, factor: float, panel: Array, strips: Array, soon: Soon,
-) -> bool:  # fmt: skip
-    """`_weight_gradient` or `_turned_weight_gradient` of all lines if many errors or activations are 0, and whether they are.
+    layer: Array, side: int, deltas: Array, delta_at: int, a_prev: Array, at: int, a_prev_row: int, rows: int, first: int,
+    lines: int, out: Array, out_at: int, factor: float, panel: Array, strips: Array, soon: Soon, places: Places,
+) -> None:  # fmt: skip
+    """`_weight_gradient` or `_turned_weight_gradient` where a ``side`` has zeros: the left one, of the product or its transpose.
 
-    Those of which more are 0 are the left side; the product or its transpose is wanted.
+    After the first lines come the next ones, and so on.
     """
-    n_prev, n, kind, is_turned = layer[N_PREV], layer[N], out.dtype.type, layer[IS_TURNED] != 0
-    nowhere = soon.noted[:0]
-    x, x_at, x_row, x_places = a_prev, at, a_prev_row, nowhere
+    n_prev, n, is_turned, errors_at = layer[N_PREV], layer[N], layer[IS_TURNED] != 0, delta_at
+    inputs = _inputs(layer, a_prev, at, a_prev_row, rows, soon, places)
     if is_turned:
-        x, x_at, x_row, x_places = soon.source, 0, n_prev, places.rows[:rows]
-    left, right = Side(deltas, delta_at, 1, n, nowhere), Side(x, x_at, x_row, 1, x_places)
-    m, width, share = n, n_prev, filled(left, n, n_prev, rows)
-    turned_left = Side(x, x_at, 1, x_row, x_places)
-    other_share = filled(turned_left, n_prev, n, rows)
-    if other_share < share:
-        left, right = turned_left, Side(deltas, delta_at, n, 1, nowhere)
-        m, width, share, is_turned = n_prev, n, other_share, not is_turned
-    if share <= MOST_FILLED:
-        ending = Ending(out, -1, kind(-np.inf), out, -1, out, -1, factor, is_turned)
-        multiply_sparse(left, right, out, out_at, m, width, rows, ending, panel, strips)
-    return share <= MOST_FILLED
+        inputs, n_prev = Side(inputs.x, inputs.at + first, inputs.row, 1, inputs.places), lines
+    else:
+        errors_at, n = errors_at + first, lines
+    left, right, m, width = Side(deltas, errors_at, 1, layer[N], soon.noted[:0]), inputs, n, n_prev
+    if side == INPUTS:
+        left, right, m, width, is_turned = transposed(right), transposed(left), n_prev, n, not is_turned
+    ending = Ending(out, -1, out.dtype.type(-np.inf), out, -1, out, -1, factor, is_turned)
+    multiply_sparse(left, right, out, out_at, m, width, rows, ending, is_turned and first > 0, panel, strips)
 
 
 @inlined
@@ -478,19 +505,25 @@ def _gradients(
         n_lines, length = (n_prev, n) if layer[IS_TURNED] else (n, n_prev)
         out, at_once = theta if beta != 0.0 else gradient, n_lines
         in_place = is_large(rows, length, itemsize_of(theta)) or is_for_amx(n, n_prev, rows, itemsize_of(theta))
-        is_made = layer[IS_WIDE] and _weight_gradient_sparse(
-            layer, deltas, delta_at, a_prev, at, row, places, rows, out, W_at, factor, panel, strips, soon
-        )  # fmt: skip
-        if not is_made and (layer[IS_TURNED] or (is_adam and not in_place)):
+        side = NEITHER
+        if layer[IS_WIDE]:
+            side = _side_with_zeros(layer, deltas, delta_at, a_prev, at, row, rows, soon, places)
+        if side != NEITHER and is_adam:
+            is_turned = (layer[IS_TURNED] != 0) == (side == ERRORS)
+            at_once = sparse_lines_at_once(is_turned, length, n_lines, rows, itemsize_of(theta))
+        elif side == NEITHER and (layer[IS_TURNED] or (is_adam and not in_place)):
             at_once = lines_at_once(length, itemsize_of(theta))
         for first in range(0, n_lines, at_once):
             lines, begin = min(at_once, n_lines - first), W_at + first * length
             out_at = W_at if is_adam and not wanted else begin
-            if is_made:
-                pass
+            if side != NEITHER:
+                _weight_gradient_sparse(
+                    layer, side, deltas, delta_at, a_prev, at, row, rows, first, lines, out, out_at, factor, panel, strips,
+                    soon, places,
+                )  # fmt: skip
             elif layer[IS_TURNED]:
                 _turned_weight_gradient(
-                    layer, deltas, delta_at, places, rows, first, lines, out, out_at, factor, panel, soon
+                    layer, deltas, delta_at, places, rows, first, lines, out, out_at, factor, panel, strips, soon
                 )
             else:
                 _weight_gradient(

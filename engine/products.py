@@ -71,6 +71,8 @@ class Places(NamedTuple):
 
 FEW_USES, FEW_PANELS_BYTES = 4 * TILE_ROWS, 4 * TILE_VECTORS * VECTOR_BYTES
 """To copy the right side of a product pays only for more rows than these, the left side for longer ones of the result."""
+LEAST_COPIED, ROWS_IN_TURN = 64, 32
+"""To copy columns of rows that lie apart pays from so many rows on; so many, each of a page of its own, a machine finds at once."""
 PACKED_BYTES, LEAST_DEPTH = 3 << 16, 8
 """What the left side of a product may take, packed, so that it stays near; but so many blocks of depth at least."""
 PAYS, LEAST_PRODUCTS = 24, 1 << 18
@@ -230,6 +232,19 @@ def _strips(
         for p in range(exactly, k):
             copy(a, a_at + p * a_step + i, min(TILE_ROWS, m - i), strips, i * k + p * TILE_ROWS)
     return strips, 0, 1, TILE_ROWS, k
+
+
+@inlined
+def _strips_of_rows(a: Array, a_at: int, rows_at: Array, m: int, k: int, strips: Array) -> None:
+    """Copy strips of ``m`` columns of ``k`` rows that begin at ``rows_at``, counted from ``a_at``: all of a few rows at once."""
+    whole = m // TILE_ROWS * TILE_ROWS
+    for begin in range(0, k, ROWS_IN_TURN):
+        end = min(begin + ROWS_IN_TURN, k)
+        for i in range(0, whole, TILE_ROWS):
+            for p in range(begin, end):
+                copy(a, a_at + rows_at[p] + i, TILE_ROWS, strips, i * k + p * TILE_ROWS)
+        for p in range(begin, end):
+            copy(a, a_at + rows_at[p] + whole, m - whole, strips, whole * k + p * TILE_ROWS)
 
 
 @inlined
@@ -449,4 +464,29 @@ def multiply_placed(
                 left, k, columns, start, first_at, floor, c, -1, c, -1, factor, soon.fetches, fetches_at, 0,
             )  # fmt: skip
             i += _height(left)
+        j += columns
+
+
+@inlined
+def are_copied(n: int, k: int, itemsize: int) -> bool:
+    """Whether columns of ``k`` rows that lie apart are better copied than read where they are: for more panels than one."""
+    return k >= LEAST_COPIED and n * itemsize > TILE_VECTORS * VECTOR_BYTES
+
+
+@inlined
+def multiply_columns(
+    a: Array, a_at: int, rows_at: Array, b: Array, b_at: int, c: Array, c_at: int, m: int, n: int, k: int,
+    factor: float, panel: Array, strips: Array, soon: Soon,
+) -> None:  # fmt: skip
+    """`multiply_placed` for the transpose of ``k`` rows that begin at ``rows_at``, counted from ``a_at``: copied strip by strip."""
+    _strips_of_rows(a, a_at, rows_at, m, k, strips)
+    copied = is_large(k, n, itemsize_of(a)) and m > FEW_USES
+    j, none = 0, a.dtype.type(-np.inf)
+    while j < n:
+        columns = _columns_at_once(n - j, itemsize_of(a))
+        right, right_at, right_row = panel_of(b, b_at + j, n, 1, k, columns, copied, panel, TILE_VECTORS)
+        _multiply_panel(
+            strips, 0, 1, TILE_ROWS, k, right, right_at, right_row, c, c_at + j, m, n, k, columns, c, -1, none,
+            c, -1, c, -1, factor, Later(b, 0, 0, 0, 0), soon,
+        )  # fmt: skip
         j += columns

@@ -1,9 +1,9 @@
 """Products of matrices of which the left one is 0 in many places, as relu leaves them: what would be multiplied by 0 is left out.
 
-A tile multiplies several rows at once, and hardly a number is 0 in all of them; so here it is one row at a time, with as much of a row of
-the product as the registers hold. That loads a vector for every product, twice as often as a tile does, so it pays only where
-about a third is 0. The sums have the same terms in the same order as a tile's, but for those that are 0; but what is infinite or
-no number on the right side is not in a sum where the left one is 0.
+A tile multiplies several rows at once, and hardly a number is 0 in all of them; so here it is one row at a time, with as much
+of a row of the product as the registers hold. That loads a vector for every product, twice as often as a tile does, so it pays
+only where about a third is 0. The sums have the same terms in the same order as a tile's, but for those that are 0; but what is
+infinite or no number on the right side is not in a sum where the left one is 0.
 """
 
 from functools import partial
@@ -19,7 +19,7 @@ from engine.arrays import Array
 from engine.jit import called, inlined
 from engine.products import is_for_amx, panel_of, totalled, up
 from engine.tiles import copy, transpose_block
-from engine.vectors import VECTOR_BYTES, Vectors, apart, itemsize_of, pointer_to
+from engine.vectors import SLOW_LOADS, VECTOR_BYTES, Vectors, apart, itemsize_of, pointer_to
 
 BITS = 64
 """So much of a row of the left side is looked at together: where it is not 0 is in the bits of a number."""
@@ -33,6 +33,8 @@ NOTED_BYTES = COPIED // BITS * 8
 """What the bits take that say where these are not 0."""
 MOST_FILLED = 0.65
 """Up to such a share of the left side that is not 0, it is faster to look for it."""
+MOST_FILLED_TURNED = 0.42 if SLOW_LOADS else MOST_FILLED
+"""And this where the product has to be transposed, and rows that lie apart are copied else (`engine.products.are_copied`)."""
 SAMPLES = 8
 """About so many lines of a matrix are looked at."""
 
@@ -48,6 +50,12 @@ class Side(NamedTuple):
     row: int
     step: int
     places: Array
+
+
+@inlined
+def transposed(side: Side) -> Side:
+    """Its columns as rows."""
+    return Side(side.x, side.at, side.step, side.row, side.places)
 
 
 class Ending(NamedTuple):
@@ -259,10 +267,15 @@ def _finish(
 def _finish_turned(
     panel: Array, sums: Array, lines: int, columns: int, c: Array, c_at: int, c_row: int, factor: float
 ) -> None:
-    """Write the columns of sums as rows, by way of the panel, which is not needed any more."""
+    """Write the columns of sums as rows: whole blocks at once, others by way of the panel, which is not needed any more."""
     length = VECTOR_BYTES // itemsize_of(sums)
-    width, whole = MOST_VECTORS * length, up(lines, length)
-    for j in range(0, columns, length):
+    width, whole, begin = MOST_VECTORS * length, up(lines, length), 0
+    if factor == 0.0 and lines % length == 0:
+        begin = columns // length * length
+        for j in range(0, begin, length):
+            for i in range(0, lines, length):
+                transpose_block(sums, i * width + j, width, length, length, c, c_at + j * c_row + i, c_row)
+    for j in range(begin, columns, length):
         for i in range(0, lines, length):
             transpose_block(sums, i * width + j, width, lines - i, columns - j, panel, i, whole)
         for q in range(min(length, columns - j)):
@@ -274,26 +287,43 @@ def _finish_turned(
                     c[at + i] += factor * panel[q * whole + i]
 
 
+@inlined
+def _rows_at_once(k: int, itemsize: int) -> int:
+    """How many rows of a left side are copied at once: whole vectors of its columns."""
+    length = VECTOR_BYTES // itemsize
+    return min(MOST_LINES, COPIED // up(k, BITS)) // length * length
+
+
+@inlined
+def lines_at_once(is_turned: bool, m: int, n: int, k: int, itemsize: int) -> int:
+    """How many lines of what is written, rows or columns of a product, take as long one after the other as all at once."""
+    if not is_turned:
+        return _rows_at_once(k, itemsize)
+    return MOST_VECTORS * VECTOR_BYTES // itemsize if m <= _rows_at_once(k, itemsize) else n
+
+
 @called
 def multiply_sparse(
-    left: Side, right: Side, c: Array, c_at: int, m: int, n: int, k: int, ending: Ending, spare: Array, strips: Array,
+    left: Side, right: Side, c: Array, c_at: int, m: int, n: int, k: int, ending: Ending, again: bool, spare: Array,
+    strips: Array,
 ) -> None:  # fmt: skip
     """`engine.products.multiply` of a left side of which at most `MOST_FILLED` is `filled`.
 
     A right side with ``places`` has whole rows.
     Some rows of the left side, and of those a panel, are gone through at once; ``spare`` is for a part of the right side as deep
-    as a number has `BITS`, for what sums begin with, and for them.
+    as a number has `BITS`, for what sums begin with, and for them. If the left side is what it was before, ``again``, and no longer
+    than what is copied at once, its copy is still in ``strips``.
     """
-    length = VECTOR_BYTES // itemsize_of(c)
-    width, depth = MOST_VECTORS * length, up(k, BITS)
-    found = strips[COPIED : COPIED + NOTED_BYTES // itemsize_of(strips)].view(np.int64)
+    itemsize = itemsize_of(c)
+    width, depth, length = MOST_VECTORS * VECTOR_BYTES // itemsize, up(k, BITS), VECTOR_BYTES // itemsize
+    found = strips[COPIED : COPIED + NOTED_BYTES // itemsize].view(np.int64)
     panel, first, sums = spare[: BITS * width], spare[BITS * width : (BITS + 1) * width], spare[(BITS + 1) * width :]
-    at_once = min(MOST_LINES, COPIED // depth) // length * length
-    summed = totalled(m, n, k, itemsize_of(c))
+    at_once, summed = _rows_at_once(k, itemsize), totalled(m, n, k, itemsize)
     for i in range(0, m, at_once):
         lines, distance = min(at_once, m - i), up(min(at_once, m - i), length)
-        _copy_left(left, i, lines, distance, k, strips, sums)
-        _note_nonzero(strips, distance * depth // BITS, found)
+        if not again:
+            _copy_left(left, i, lines, distance, k, strips, sums)
+            _note_nonzero(strips, distance * depth // BITS, found)
         for j in range(0, n, width):
             columns = min(width, n - j)
             vectors = (columns + length - 1) // length
