@@ -22,6 +22,7 @@ from engine.products import (
     Places,
     Soon,
     are_copied,
+    columns_at_once,
     fetch_nothing,
     fetches_size,
     goes_in_parts,
@@ -37,7 +38,7 @@ from engine.products import (
     up,
 )
 from engine.shuffle import draw_order
-from engine.sparse import LEAST_SIDE, MOST_FILLED, MOST_FILLED_TURNED, Ending, Side, filled, multiply_sparse, transposed
+from engine.sparse import LEAST_SIDE, MOST_FILLED, Ending, Side, filled, multiply_sparse, transposed
 from engine.sparse import lines_at_once as sparse_lines_at_once
 from engine.sparse import room as room_of_sparse
 from engine.tiles import (
@@ -316,9 +317,9 @@ def _side_with_zeros(
     n_prev, n, errors = layer[N_PREV], layer[N], Side(deltas, delta_at, 1, layer[N], soon.noted[:0])
     inputs = transposed(_inputs(layer, a_prev, at, a_prev_row, rows, soon, places))
     of_errors, of_inputs = filled(errors, n, n_prev, rows), filled(inputs, n_prev, n, rows)
-    if of_inputs <= min(of_errors, MOST_FILLED):
-        return INPUTS
-    return ERRORS if of_errors <= (MOST_FILLED_TURNED if layer[IS_TURNED] else MOST_FILLED) else NEITHER
+    if min(of_errors, of_inputs) > MOST_FILLED:
+        return NEITHER
+    return INPUTS if of_inputs < of_errors else ERRORS
 
 
 @called
@@ -513,6 +514,8 @@ def _gradients(
             at_once = sparse_lines_at_once(is_turned, length, n_lines, rows, itemsize_of(theta))
         elif side == NEITHER and (layer[IS_TURNED] or (is_adam and not in_place)):
             at_once = lines_at_once(length, itemsize_of(theta))
+            if layer[IS_TURNED] and are_copied(n, rows, itemsize_of(theta)):
+                at_once = columns_at_once(n, rows, itemsize_of(theta))
         for first in range(0, n_lines, at_once):
             lines, begin = min(at_once, n_lines - first), W_at + first * length
             out_at = W_at if is_adam and not wanted else begin

@@ -96,8 +96,7 @@ def cpu() -> str:
     """What machine code, and so the last bits, depend on: the processor, and which of its instructions are used."""
     vectors = import_module("engine.vectors")
     used = ",".join(sorted(name for name, has in vectors.FEATURES.items() if has))
-    name = import_module("llvmlite.binding").get_host_cpu_name()
-    return f"{name} {sha256(used.encode()).hexdigest()[:16]}{' AMX' if vectors.HAS_AMX else ''}"
+    return f"{vectors.CPU_NAME} {sha256(used.encode()).hexdigest()[:16]}{' AMX' if vectors.HAS_AMX else ''}"
 
 
 def warm(dtype: str) -> None:

@@ -71,8 +71,10 @@ class Places(NamedTuple):
 
 FEW_USES, FEW_PANELS_BYTES = 4 * TILE_ROWS, 4 * TILE_VECTORS * VECTOR_BYTES
 """To copy the right side of a product pays only for more rows than these, the left side for longer ones of the result."""
-LEAST_COPIED, ROWS_IN_TURN = 64, 32
-"""To copy columns of rows that lie apart pays from so many rows on; so many, each of a page of its own, a machine finds at once."""
+LEAST_COPIED, MOST_COPIED, COPIED_BYTES = 64, 2048, 1 << 18
+"""Columns of rows that lie apart are copied where there are so many rows; about so many bytes at once."""
+ROWS_IN_TURN = 32
+"""So many rows, each of a page of its own, a machine finds at once."""
 PACKED_BYTES, LEAST_DEPTH = 3 << 16, 8
 """What the left side of a product may take, packed, so that it stays near; but so many blocks of depth at least."""
 PAYS, LEAST_PRODUCTS = 24, 1 << 18
@@ -377,6 +379,10 @@ def room(rows: int, widths: tuple[int, ...], itemsize: int) -> tuple[int, int]:
             (m + max(vector, TILE_ROWS)) * (min(k, DEPTH) + vector)
             for m, k in ((rows, widest), (widest, rows), (widest, widest))
         )
+    if rows >= LEAST_COPIED and widths[1] * itemsize > TILE_VECTORS * VECTOR_BYTES:
+        deep = min(rows, MOST_COPIED)
+        most = max(COPIED_BYTES // itemsize, 4 * TILE_ROWS * deep)
+        strips = max(strips, min(most, (widths[0] + TILE_ROWS) * deep) + vector)
     return max(panel, right), max(strips, left)
 
 
@@ -470,7 +476,14 @@ def multiply_placed(
 @inlined
 def are_copied(n: int, k: int, itemsize: int) -> bool:
     """Whether columns of ``k`` rows that lie apart are better copied than read where they are: for more panels than one."""
-    return k >= LEAST_COPIED and n * itemsize > TILE_VECTORS * VECTOR_BYTES
+    return LEAST_COPIED <= k <= MOST_COPIED and n * itemsize > TILE_VECTORS * VECTOR_BYTES
+
+
+@inlined
+def columns_at_once(n: int, k: int, itemsize: int) -> int:
+    """How many of these columns are copied at once: rows of a gradient, of ``n`` numbers, that are made at once."""
+    most = max(4 * TILE_ROWS, COPIED_BYTES // (k * itemsize) // TILE_ROWS * TILE_ROWS)
+    return min(most, lines_at_once(n, itemsize))
 
 
 @inlined

@@ -6,7 +6,7 @@ only where about a third is 0. The sums have the same terms in the same order as
 infinite or no number on the right side is not in a sum where the left one is 0.
 """
 
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,8 @@ BITS = 64
 """So much of a row of the left side is looked at together: where it is not 0 is in the bits of a number."""
 MOST_VECTORS, LEAST_VECTORS = 8, 4
 """How much of a row of the product is made at once."""
+TOGETHER = 2 if SLOW_LOADS else 1
+"""So many rows of the left side are multiplied at once, wherever one of them is not 0."""
 LEAST_SIDE, MOST_DEPTH = 64, 2048
 """To copy both sides pays from so many rows on, and so much that is summed over; beyond so much, a copy is of too few rows."""
 MOST_LINES, COPIED = 256, 1 << 17
@@ -33,8 +35,6 @@ NOTED_BYTES = COPIED // BITS * 8
 """What the bits take that say where these are not 0."""
 MOST_FILLED = 0.65
 """Up to such a share of the left side that is not 0, it is faster to look for it."""
-MOST_FILLED_TURNED = 0.42 if SLOW_LOADS else MOST_FILLED
-"""And this where the product has to be transposed, and rows that lie apart are copied else (`engine.products.are_copied`)."""
 SAMPLES = 8
 """About so many lines of a matrix are looked at."""
 
@@ -107,29 +107,40 @@ def _add_rows(
 ) -> None:  # fmt: skip
     """The code of `_add_products` for so many vectors."""
     vector, integer = Vectors(builder, dtype), ir.IntType(64)
-    none, one, width = (ir.Constant(integer, number) for number in (0, 1, MOST_VECTORS * vector.length))
-    with cgutils.for_range(builder, rows) as loop:
-        line = builder.gep(lines, [builder.mul(loop.index, ir.Constant(integer, BITS))])
-        kept = builder.gep(sums, [builder.mul(loop.index, width)])
-        begin = builder.gep(before, [builder.mul(loop.index, distance)])
-        totals = [cgutils.alloca_once_value(builder, vector.load(vector.after(begin, v), None)) for v in range(vectors)]
-        left = cgutils.alloca_once_value(builder, builder.load(builder.gep(found, [loop.index])))
+    none, one, width, bits, together = (
+        ir.Constant(integer, number) for number in (0, 1, MOST_VECTORS * vector.length, BITS, TOGETHER)
+    )
+    with cgutils.for_range(
+        builder, builder.udiv(builder.add(rows, ir.Constant(integer, TOGETHER - 1)), together)
+    ) as loop:
+        first = builder.mul(loop.index, together)
+        numbers = [builder.add(first, ir.Constant(integer, number)) for number in range(TOGETHER)]
+        at = [builder.gep(lines, [builder.mul(number, bits)]) for number in numbers]
+        totals = [
+            [cgutils.alloca_once_value(builder, vector.load(vector.after(begin, v), None)) for v in range(vectors)]
+            for begin in (builder.gep(before, [builder.mul(number, distance)]) for number in numbers)
+        ]
+        are_left = reduce(builder.or_, (builder.load(builder.gep(found, [number])) for number in numbers))
+        left = cgutils.alloca_once_value(builder, are_left)
         body, end = builder.append_basic_block("body"), builder.append_basic_block("end")
-        builder.cbranch(builder.icmp_unsigned("!=", builder.load(left), none), body, end)
+        builder.cbranch(builder.icmp_unsigned("!=", are_left, none), body, end)
         builder.position_at_end(body)
-        bits = builder.load(left)
-        place = builder.cttz(bits, ir.Constant(ir.IntType(1), 1))
-        factor = vector.fill(builder.load(builder.gep(line, [place])))
+        are_left = builder.load(left)
+        place = builder.cttz(are_left, ir.Constant(ir.IntType(1), 1))
+        factors = [vector.fill(builder.load(builder.gep(line, [place]))) for line in at]
         row = builder.gep(panel, [builder.mul(place, width)])
-        for v, total in enumerate(totals):
+        for v in range(vectors):
             part = vector.load(vector.after(row, v), None)
-            builder.store(vector.add_product(factor, part, builder.load(total)), total)
-        after = builder.and_(bits, builder.sub(bits, one))
+            for factor, of_line in zip(factors, totals, strict=True):
+                builder.store(vector.add_product(factor, part, builder.load(of_line[v])), of_line[v])
+        after = builder.and_(are_left, builder.sub(are_left, one))
         builder.store(after, left)
         builder.cbranch(builder.icmp_unsigned("!=", after, none), body, end)
         builder.position_at_end(end)
-        for v, total in enumerate(totals):
-            vector.store(builder.load(total), vector.after(kept, v), None)
+        for number, of_line in zip(numbers, totals, strict=True):
+            kept = builder.gep(sums, [builder.mul(number, width)])
+            for v, total in enumerate(of_line):
+                vector.store(builder.load(total), vector.after(kept, v), None)
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -28,6 +28,8 @@ def _amx_is_permitted() -> bool:
 
 IS_X86 = get_process_triple().startswith("x86_64")
 FEATURES = _features()
+CPU_NAME: str = config.CPU_NAME or get_host_cpu_name()
+"""As LLVM calls it, or what Numba has been told by ``NUMBA_CPU_NAME``."""
 VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 HAS_AMX = bool(FEATURES.get("amx-tile") and FEATURES.get("amx-bf16") and VECTOR_BYTES == 64 and _amx_is_permitted())
 """Whether this process multiplies large float32 matrices by `engine.amx`."""
@@ -38,9 +40,9 @@ LOW_ROWS = 2, 4
 """The rows of the tiles that are for what is left below those."""
 VECTORS_AHEAD = 3
 """So much of rows that may be anywhere is fetched before the tile that begins with them; a machine goes on by itself."""
-ROOTS_ASIDE = get_host_cpu_name() == "znver4"
+ROOTS_ASIDE = CPU_NAME == "znver4"
 """Whether exact roots are taken, not made better from estimates: Zen 4 has them beside its products, in two thirds of the time."""
-SLOW_LOADS = get_host_cpu_name() == "icelake-server"
+SLOW_LOADS = CPU_NAME == "icelake-server"
 """Whether vectors take longer to load than to multiply: of 64 bytes, 0.26 ns and 0.17 on Ice Lake."""
 STORES_IN_PARTS = VECTOR_BYTES < 64
 """Whether a masked store takes as long as many others: on AMD before AVX-512, 18 cycles; before AVX there is none."""

@@ -18,6 +18,7 @@ from engine.products import (
     fetches_size,
     is_for_amx,
     multiply,
+    multiply_columns,
     multiply_placed,
     room,
     totalled,
@@ -94,6 +95,14 @@ def _multiply_placed(
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _multiply_columns(
+    a: Array, rows_at: Array, b: Array, c: Array, m: int, n: int, k: int, factor: float, panel: Array, strips: Array,
+    fetches: Array,
+) -> None:  # fmt: skip
+    multiply_columns(a, 1, rows_at, b, 0, c, 0, m, n, k, factor, panel, strips, _soon(a, fetches))
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _multiply_sparse(
     a: Array, a_at: int, a_row: int, a_step: int, a_places: Array, b: Array, b_at: int, b_row: int, b_step: int,
     b_places: Array, c: Array, m: int, n: int, k: int, start: Array, start_at: int, floor: float, slope: Array,
@@ -101,7 +110,7 @@ def _multiply_sparse(
 ) -> None:  # fmt: skip
     left, right = Side(a, a_at, a_row, a_step, a_places), Side(b, b_at, b_row, b_step, b_places)
     ending = Ending(start, start_at, floor, slope, slope_at, totals, totals_at, factor, is_turned)
-    multiply_sparse(left, right, c, 0, m, n, k, ending, panel, strips)
+    multiply_sparse(left, right, c, 0, m, n, k, ending, False, panel, strips)
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -141,8 +150,9 @@ def _scattered(matrix: Array, *, along_rows: bool) -> tuple[Array, Array, Array]
 
 
 def _error(
-    shape: tuple[int, int, int], turned: tuple[bool, bool], ending: str, *, with_nan: bool = False, placed: bool = False
-) -> float:
+    shape: tuple[int, int, int], turned: tuple[bool, bool], ending: str, *, with_nan: bool = False, placed: bool = False,
+    copied: bool = False,
+) -> float:  # fmt: skip
     """The largest difference from the product in float64, as a share of the sum of what is added up there."""
     (m, n, k), rng = shape, np.random.default_rng(sum(shape))
     a, b, c, slope = (rng.standard_normal(size, np.float32) for size in ((m, k), (k, n), (m, n), (m, n)))
@@ -150,6 +160,8 @@ def _error(
     if with_nan:
         a[m // 2, k // 2], a[0, 0] = np.nan, np.inf
     sizes, fetches = room(m, (k, n), 4), np.zeros(fetches_size(m, (k, n)), np.int64)
+    if copied:
+        sizes = sizes[0], (m + TILE_ROWS) * k
     panel, strips = (np.full(size + GUARDED, np.nan, np.float32) for size in sizes)
     guarded = np.full(m * n + 2 * GUARDED, 7.0, np.float32)
     flat = guarded[GUARDED : GUARDED + m * n]
@@ -158,7 +170,10 @@ def _error(
     factor = np.float32(-0.5 if ending == "added" else 0.0)
     totals = start.copy()
     summed = _totalled(m, n, k) if ending == "slope" else 0
-    if placed:
+    if copied:
+        a_flat, _, rows_at = _scattered(a, along_rows=False)
+        _multiply_columns(a_flat, rows_at, _flat(b), flat, m, n, k, factor, panel, strips, fetches)
+    elif placed:
         _multiply_placed(
             *_scattered(a, along_rows=not turned[0]), _flat(b), flat, m, n, k, *added, factor, panel, fetches
         )
@@ -286,6 +301,8 @@ def main() -> None:
         for turned in (False, True):
             for ending in ("plain", "floor", "added"):
                 errors[f"placed {shape} {turned} {ending}"] = _error(shape, (turned, False), ending, placed=True)
+        for ending in ("plain", "added"):
+            errors[f"copied {shape} {ending}"] = _error(shape, (True, False), ending, copied=True)
     for shape in SPARSE_SHAPES:
         for left, right in SPARSE_SIDES:
             for ending in ("plain", "floor", "slope", "added", "turned", "turned, added"):
