@@ -1,9 +1,9 @@
 """Products of matrices of which the left one is 0 in many places, as relu leaves them: what would be multiplied by 0 is left out.
 
-A tile multiplies several rows at once, and hardly a number is 0 in all of them; so here it is one row at a time, with as much
-of a row of the product as the registers hold. That loads a vector for every product, twice as often as a tile does, so it pays
-only where about a third is 0. The sums have the same terms in the same order as a tile's, but for those that are 0; but what is
-infinite or no number on the right side is not in a sum where the left one is 0.
+A tile multiplies several rows at once, and hardly a number is 0 in all of them; so here it is one row at a time, or two, with as
+much of a row of the product as the registers hold. That loads a vector for every product, twice as often as a tile does, so it
+pays only where about a third is 0. The sums have the same terms in the same order as a tile's, but for those that are 0; but what
+is infinite or no number on the right side need not be in a sum where the left one is 0.
 """
 
 from functools import partial, reduce

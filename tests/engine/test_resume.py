@@ -76,6 +76,7 @@ def test_run_resumed_after_any_epoch_is_bit_identical(optimizer, dtype, shuffle)
     assert len(events) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -87,6 +88,7 @@ def test_run_resumed_at_any_pause_is_bit_identical(optimizer, dtype, shuffle):
     assert pauses == (6 if OPTIMIZERS[optimizer].search is None else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_pauses", "small_slices")
 @pytest.mark.parametrize("batch_size", [None, 9])
 @pytest.mark.parametrize("task", ["classification", "regression"])

@@ -83,6 +83,7 @@ def test_what_several_add_at_once_to_what_a_function_was_compiled_to_is_all_kept
     assert [kept.load(key) for key in keys] == [f"code {key}" for key in keys]
 
 
+@pytest.mark.slow
 def test_a_process_that_lacks_something_throws_away_nothing_that_others_compiled(tmp_path):
     asked = "from engine.compiled import pays_turned as f; f(1, 1, 1, 4); print(sum(f.stats.cache_hits.values()))"
 
