@@ -193,7 +193,7 @@ def violations(
                 disk.build(folder, None if chosen.index(number) % 2 else chance)
                 try:
                     lacks = list(_lacks(recording, folder, [one for one in recording.told if one.at < at]))
-                    if nursery is not None and number in to_resume:
+                    if nursery is not None and number in to_resume and not lacks:
                         _resume(recording, folder, nursery)
                 except (AssertionError, sqlite3.Error, OSError) as error:
                     lacks = [f"{type(error).__name__}: {error}"]
