@@ -137,15 +137,25 @@ def pays_turned(rows: int, n: int, n_prev: int, itemsize: int) -> bool:
 
 
 @inlined
+def _inputs(layer: Array, a_prev: Array, at: int, a_prev_row: int, rows: int, soon: Soon, places: Places) -> Side:
+    """What a layer is given, row by row."""
+    if layer[IS_TURNED]:
+        return Side(soon.source, 0, layer[N_PREV], 1, places.rows[:rows])
+    return Side(a_prev, at, a_prev_row, 1, soon.noted[:0])
+
+
+@inlined
 def _weigh_sparse(
     layer: Array, theta: Array, a_prev: Array, a_prev_at: int, a_prev_row: int, z: Array, z_at: int, rows: int,
     panel: Array, strips: Array, soon: Soon, places: Places,
 ) -> bool:  # fmt: skip
     """`_weigh` or `_weigh_turned` if many activations, or inputs, are 0 and better left out; and whether they are."""
     n_prev, n, kind, nowhere = layer[N_PREV], layer[N], z.dtype.type, soon.noted[:0]
-    left, right = Side(a_prev, a_prev_at, a_prev_row, 1, nowhere), Side(theta, layer[W_AT], 1, n_prev, nowhere)
+    left, right = (
+        _inputs(layer, a_prev, a_prev_at, a_prev_row, rows, soon, places),
+        Side(theta, layer[W_AT], 1, n_prev, nowhere),
+    )
     if layer[IS_TURNED]:
-        left = Side(soon.source, 0, n_prev, 1, places.rows[:rows])
         right = Side(theta, layer[W_AT], n, 1, nowhere)
     pays = filled(left, rows, n, n_prev) <= MOST_FILLED
     if pays:
@@ -298,14 +308,6 @@ def _turned_weight_gradient(
         soon.source, first, Places(places.columns, places.rows), deltas, delta_at, out, out_at, lines, n, rows, out, -1,
         out.dtype.type(-np.inf), factor, panel, soon,
     )  # fmt: skip
-
-
-@inlined
-def _inputs(layer: Array, a_prev: Array, at: int, a_prev_row: int, rows: int, soon: Soon, places: Places) -> Side:
-    """What a layer is given, row by row."""
-    if layer[IS_TURNED]:
-        return Side(soon.source, 0, layer[N_PREV], 1, places.rows[:rows])
-    return Side(a_prev, at, a_prev_row, 1, soon.noted[:0])
 
 
 @called
